@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* All that the library asks of a POSIX system. */
+#define _GNU_SOURCE
+#include "base/os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static slm_status open_failed(const char *path, int number, slm_error *err)
+{
+    SLM_FAIL_IF(number == ENOENT || number == ENOTDIR, SLM_ERR_NOT_FOUND, "there is no file '%s'",
+                path);
+    SLM_FAIL_IF(number == EACCES || number == EPERM, SLM_ERR_IO, "no permission to read '%s'", path);
+    return slmi_fail(err, SLM_ERR_IO, SLM_NO_OFFSET, "cannot read '%s' (error %d)", path, number);
+}
+
+static slm_status map_descriptor(slmi_map *map, int file, const char *path, slm_error *err)
+{
+    struct stat status;
+    if (fstat(file, &status) != 0) {
+        return open_failed(path, errno, err);
+    }
+    SLM_FAIL_IF(S_ISDIR(status.st_mode), SLM_ERR_IO, "'%s' is a directory, not a model file", path);
+    SLM_FAIL_IF(!S_ISREG(status.st_mode), SLM_ERR_IO, "'%s' is not a regular file", path);
+    SLM_FAIL_AT_IF(status.st_size == 0, SLM_ERR_TRUNCATED, 0, "'%s' is empty", path);
+    SLM_FAIL_IF((uint64_t)status.st_size > SIZE_MAX, SLM_ERR_LIMIT,
+                "'%s' is too large for this machine's address space", path);
+    void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    SLM_FAIL_IF(data == MAP_FAILED, errno == ENOMEM ? SLM_ERR_OUT_OF_MEMORY : SLM_ERR_IO,
+                "cannot map '%s' (error %d)", path, errno);
+    map->data = data;
+    map->size = (uint64_t)status.st_size;
+    return SLM_OK;
+}
+
+slm_status slmi_map_open(slmi_map *map, const char *path, slm_error *err)
+{
+    map->data = NULL;
+    map->size = 0;
+    const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) {
+        return open_failed(path, errno, err);
+    }
+    const slm_status status = map_descriptor(map, file, path, err);
+    close(file);
+    return status;
+}
+
+void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t begin = (offset + page - 1) / page * page;
+    const uint64_t end = (offset + size) / page * page;
+    if (begin < end) {
+        (void)madvise((void *)(uintptr_t)(map->data + begin), (size_t)(end - begin), MADV_DONTNEED);
+    }
+}
+
+void slmi_map_close(slmi_map *map)
+{
+    if (map->data != NULL) {
+        (void)munmap((void *)(uintptr_t)map->data, (size_t)map->size);
+        map->data = NULL;
+    }
+}
+
+uint64_t slmi_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint32_t slmi_cpu_count(void)
+{
+#if defined(__linux__)
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) {
+        return (uint32_t)CPU_COUNT(&set);
+    }
+#endif
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+slm_status slmi_mutex_init(slmi_mutex *mutex, slm_error *err)
+{
+    SLM_FAIL_IF(pthread_mutex_init(&mutex->handle, NULL) != 0, SLM_ERR_SYSTEM,
+                "the system has no more mutexes");
+    return SLM_OK;
+}
+
+void slmi_mutex_destroy(slmi_mutex *mutex)
+{
+    pthread_mutex_destroy(&mutex->handle);
+}
+
+void slmi_mutex_lock(slmi_mutex *mutex)
+{
+    pthread_mutex_lock(&mutex->handle);
+}
+
+void slmi_mutex_unlock(slmi_mutex *mutex)
+{
+    pthread_mutex_unlock(&mutex->handle);
+}
+
+slm_status slmi_condition_init(slmi_condition *condition, slm_error *err)
+{
+    SLM_FAIL_IF(pthread_cond_init(&condition->handle, NULL) != 0, SLM_ERR_SYSTEM,
+                "the system has no more condition variables");
+    return SLM_OK;
+}
+
+void slmi_condition_destroy(slmi_condition *condition)
+{
+    pthread_cond_destroy(&condition->handle);
+}
+
+void slmi_condition_wait(slmi_condition *condition, slmi_mutex *mutex)
+{
+    pthread_cond_wait(&condition->handle, &mutex->handle);
+}
+
+void slmi_condition_broadcast(slmi_condition *condition)
+{
+    pthread_cond_broadcast(&condition->handle);
+}
+
+slm_status slmi_thread_start(slmi_thread *thread, void *(*run)(void *), void *ctx, slm_error *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failed = pthread_create(&thread->handle, NULL, run, ctx);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    SLM_FAIL_IF(failed != 0, SLM_ERR_SYSTEM, "cannot start a thread (error %d)", failed);
+    return SLM_OK;
+}
+
+void slmi_thread_join(slmi_thread *thread)
+{
+    pthread_join(thread->handle, NULL);
+}
+
+void slmi_thread_yield(void)
+{
+    sched_yield();
+}
+
+uint64_t slmi_process_id(void)
+{
+    return (uint64_t)getpid();
+}
