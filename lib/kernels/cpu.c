@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Detection of what the processor can do and the operating system lets it do. */
+#include "kernels/levels.h"
+#include "slm/base.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+
+/* Bits of the CPUID leaves and of XCR0 (Intel SDM, volume 2, CPUID; volume 1, chapter 13). */
+#define LEAF1_ECX_AVX2_LEVEL (1u << 12 | 1u << 27 | 1u << 28 | 1u << 29) /* FMA OSXSAVE AVX F16C */
+#define LEAF7_EBX_AVX2 (1u << 5)
+#define LEAF7_EBX_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F DQ BW VL */
+#define LEAF7_ECX_AVX512 (1u << 11)                                  /* VNNI */
+#define XCR0_AVX 0x06u                                               /* XMM, YMM */
+#define XCR0_AVX512 0xe6u                                            /* and masks, ZMM */
+
+/* The register states that the operating system saves; only if CPUID tells OSXSAVE. */
+static uint32_t saved_states(void)
+{
+    uint32_t low;
+    uint32_t high;
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv */
+    return low;
+}
+
+static uint32_t detect(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & LEAF1_ECX_AVX2_LEVEL) != LEAF1_ECX_AVX2_LEVEL) {
+        return SLM_CPU_SCALAR;
+    }
+    uint32_t states = saved_states();
+    if ((states & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+        !(b & LEAF7_EBX_AVX2)) {
+        return SLM_CPU_SCALAR;
+    }
+    if ((states & XCR0_AVX512) == XCR0_AVX512 && (b & LEAF7_EBX_AVX512) == LEAF7_EBX_AVX512 &&
+        (c & LEAF7_ECX_AVX512)) {
+        return SLM_CPU_AVX512;
+    }
+    return SLM_CPU_AVX2;
+}
+
+int slmk_cpu_has(uint32_t level)
+{
+    return level == SLM_CPU_SCALAR ||
+           ((level == SLM_CPU_AVX2 || level == SLM_CPU_AVX512) && level <= detect());
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+#define HWCAP_BIT_ASIMDDP (1ul << 20) /* Linux, asm/hwcap.h */
+
+int slmk_cpu_has(uint32_t level)
+{
+    return level == SLM_CPU_SCALAR ||
+           (level == SLM_CPU_NEON_DOT && (getauxval(AT_HWCAP) & HWCAP_BIT_ASIMDDP));
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+/* Every Apple processor that runs 64-bit macOS has the dot-product extension. */
+int slmk_cpu_has(uint32_t level)
+{
+    return level == SLM_CPU_SCALAR || level == SLM_CPU_NEON_DOT;
+}
+
+#else
+
+int slmk_cpu_has(uint32_t level)
+{
+    return level == SLM_CPU_SCALAR;
+}
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Products of block types: the generic driver; a type adds its unpack function (AVX-512, VNNI). */
+#ifndef SLMI_KERNELS_X86_AVX512_BLOCKS_H
+#define SLMI_KERNELS_X86_AVX512_BLOCKS_H
+
+#include "kernels/x86/avx512.h"
+
+/* 32 weights of 16 rows: lane r of a vector is row r. */
+typedef struct weights {
+    __m512i q[8];         /* unsigned bytes of group g: [16 rows][4] */
+    __m512 scale[2];      /* d or d * sc; [1] only for types in two parts */
+    __m512 minus_min[2];  /* -m or dmin * mn: what is multiplied by the negated sum */
+} weights;
+
+/* Unpacks 32-block `index` of a panel. */
+typedef void unpack_fn(const uint8_t *panel, uint32_t index, weights *w);
+
+/* What a type is, all of it known at compile time. */
+typedef struct block_type {
+    unpack_fn *unpack;
+    uint32_t n_parts;     /* scales along the 32 weights: 1 or 2 */
+    uint32_t has_min;
+    uint32_t offset_bits; /* stored = value + 2^offset_bits; 0: stored = value */
+} block_type;
+
+SLMK_INLINE void unpack_nibbles(const uint8_t q[4][16][4], __m512i out[8])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    SLMK_UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m512i x = _mm512_loadu_si512(q[j]);
+        out[j] = _mm512_and_si512(x, low);
+        out[j + 4] = _mm512_and_si512(_mm512_srli_epi16(x, 4), low);
+    }
+}
+
+/* Adds `value` where the bit plane has a one. */
+SLMK_INLINE void add_bits(const uint64_t h[8], char value, __m512i q[8])
+{
+    SLMK_UNROLL
+    for (int g = 0; g < 8; g++) {
+        q[g] = _mm512_mask_add_epi8(q[g], h[g], q[g], _mm512_set1_epi8(value));
+    }
+}
+
+/* 16 activations of 4 bytes each, the same in every lane. */
+SLMK_INLINE __m512i broadcast_group(const slmk_block_a *a, int group)
+{
+    int32_t word;
+    memcpy(&word, a->q + 4 * group, sizeof word);
+    return _mm512_set1_epi32(word);
+}
+
+/* acc + product of 32 weights of 16 rows and one token's 32 activations. */
+SLMK_INLINE __m512 add_block(const block_type type, const weights *w, const slmk_block_a *a,
+                             __m512 acc)
+{
+    const __m512 a_scale = _mm512_set1_ps(a->scale);
+    const int n_groups = type.n_parts == 1 ? 8 : 4;
+    SLMK_UNROLL
+    for (uint32_t part = 0; part < type.n_parts; part++) {
+        const __m512i neg_sum =
+            _mm512_set1_epi32(type.n_parts == 1 ? a->neg_sum : a->neg_sum_half[part]);
+        __m512i dot = _mm512_setzero_si512();
+        if (type.offset_bits) {
+            dot = _mm512_sllv_epi32(neg_sum, _mm512_set1_epi32((int)type.offset_bits));
+        }
+        SLMK_UNROLL
+        for (int g = 0; g < n_groups; g++) {
+            int group = (int)part * 4 + g;
+            dot = _mm512_dpbusd_epi32(dot, w->q[group], broadcast_group(a, group));
+        }
+        acc = _mm512_fmadd_ps(_mm512_mul_ps(w->scale[part], a_scale), _mm512_cvtepi32_ps(dot), acc);
+        if (type.has_min) {
+            acc = _mm512_fmadd_ps(_mm512_mul_ps(w->minus_min[part], a_scale),
+                                  _mm512_cvtepi32_ps(neg_sum), acc);
+        }
+    }
+    return acc;
+}
+
+/* One panel times n_tokens (a constant, at most 16) tokens. */
+SLMK_INLINE void block_tile(const block_type type, const uint8_t *panel, uint32_t k,
+                            const char *act, size_t act_stride, const uint32_t n_tokens, float *out,
+                            size_t out_stride)
+{
+    __m512 acc[16];
+    SLMK_UNROLL
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        acc[t] = _mm512_setzero_ps();
+    }
+    for (uint32_t b = 0; b < k / SLMK_BLOCK; b++) {
+        weights w;
+        type.unpack(panel, b, &w);
+        const char *block = act + b * sizeof(slmk_block_a);
+        SLMK_UNROLL
+        for (uint32_t t = 0; t < n_tokens; t++) {
+            acc[t] = add_block(type, &w, (const slmk_block_a *)(const void *)block, acc[t]);
+            block += act_stride;
+        }
+    }
+    SLMK_UNROLL
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        _mm512_storeu_ps(out + t * out_stride, acc[t]);
+    }
+}
+
+SLMK_INLINE void matmul_blocks(const block_type type, size_t panel_size, const uint8_t *panels,
+                               uint32_t n_panels, uint32_t k, const char *act, size_t act_stride,
+                               uint32_t n_tokens, float *out, size_t out_stride)
+{
+    for (uint32_t p = 0; p < n_panels; p++, panels += panel_size, out += SLMK_ROWS) {
+        uint32_t t = 0;
+        for (; t + 16 <= n_tokens; t += 16) {
+            block_tile(type, panels, k, act + t * act_stride, act_stride, 16, out + t * out_stride,
+                       out_stride);
+        }
+        for (; t + 4 <= n_tokens; t += 4) {
+            block_tile(type, panels, k, act + t * act_stride, act_stride, 4, out + t * out_stride,
+                       out_stride);
+        }
+        for (; t < n_tokens; t++) {
+            block_tile(type, panels, k, act + t * act_stride, act_stride, 1, out + t * out_stride,
+                       out_stride);
+        }
+    }
+}
+
+#define MATMUL_BLOCKS(name, type, unpack, n_parts, has_min, offset_bits)                           \
+    void name(const void *panels, uint32_t n_panels, uint32_t k, const void *act,                  \
+              size_t act_stride, uint32_t n_tokens, float *out, size_t out_stride)                 \
+    {                                                                                              \
+        const block_type traits = { unpack, n_parts, has_min, offset_bits };                       \
+        matmul_blocks(traits, slmk_panel_size(type, k), panels, n_panels, k, act, act_stride,      \
+                      n_tokens, out, out_stride);                                                  \
+    }
+
+#endif
