@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Attention over cache pages: page by page from the left, all query heads of a kv head together. */
+#include <math.h>
+#include <string.h>
+
+#include "plan/ops/ops.h"
+
+/* Query rows of a tile: tokens times query heads of one kv head. */
+#define TILE_QUERY_ROWS 64
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* G: query heads that share a kv head. */
+static uint32_t heads_per_group(const slmi_plan *plan, const slmi_exec_op *op)
+{
+    return op->n_heads / plan->slots[op->slot].n_heads;
+}
+
+static uint32_t tokens_of_tile(const slmi_plan *plan, const slmi_exec_op *op)
+{
+    const uint32_t tokens = TILE_QUERY_ROWS / heads_per_group(plan, op);
+    return tokens == 0 ? 1 : tokens;
+}
+
+uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op)
+{
+    const slmi_plan *plan = exec->plan->plan;
+    const uint32_t tokens = tokens_of_tile(plan, op);
+    uint32_t tiles = 0;
+    for (uint32_t r = 0; r < exec->batch.n_runs; r++) {
+        exec->batch.run_tiles[r] = tiles;
+        tiles += (exec->batch.runs[r].n_rows + tokens - 1) / tokens * plan->slots[op->slot].n_heads;
+    }
+    exec->batch.run_tiles[exec->batch.n_runs] = tiles;
+    return tiles;
+}
+
+/* Private scratch of a tile, R rows of queries: q [R][d], out [R][d], max, sum and n_keys [R]. */
+typedef struct tile_memory {
+    float *q, *out, *max, *sum;
+    uint32_t *n_keys;
+} tile_memory;
+
+static tile_memory divide(uint8_t *scratch, uint32_t n_rows, uint32_t d)
+{
+    tile_memory m;
+    m.q = (float *)(void *)scratch;
+    m.out = m.q + (size_t)n_rows * d;
+    m.max = m.out + (size_t)n_rows * d;
+    m.sum = m.max + n_rows;
+    m.n_keys = (uint32_t *)(void *)(m.sum + n_rows);
+    return m;
+}
+
+size_t slmi_attend_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op)
+{
+    const uint32_t rows = tokens_of_tile(plan->plan, op) * heads_per_group(plan->plan, op);
+    return (size_t)rows * (2 * plan->plan->slots[op->slot].head_width + 3) * sizeof(float);
+}
+
+/* Walks the pages that the last token sees; earlier tokens see less of the last ones. */
+static void attend_pages(const slmi_exec *exec, const slmi_exec_op *op, slmk_attend *job,
+                         uint32_t *visible, const slmi_run *run, uint32_t kv_head,
+                         uint32_t position)
+{
+    const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
+    const size_t head_bytes = SLMK_PAGE * slot->head_width * slmi_kv_size(exec->plan->kv_type);
+    const uint32_t group = heads_per_group(exec->plan->plan, op);
+    const uint32_t last = position + job->n_rows / group - 1;
+    for (uint32_t page = 0; page <= last / SLMK_PAGE; page++) {
+        const uint8_t *keys = run->pages[page] + exec->plan->slot_offset[op->slot];
+        job->k = keys + kv_head * head_bytes;
+        job->v = keys + (slot->n_heads + kv_head) * head_bytes;
+        for (uint32_t i = 0; i < job->n_rows; i++) {
+            const uint32_t seen = position + i / group + 1; /* a token sees itself */
+            const uint32_t before = page * SLMK_PAGE;
+            visible[i] = seen <= before ? 0 : min_u32(SLMK_PAGE, seen - before);
+        }
+        exec->kernels->attend(job);
+    }
+}
+
+static void finish_row(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row, uint32_t column,
+                       float *group_out, uint32_t width)
+{
+    if (op->writes_float) {
+        memcpy(slmi_exec_float(exec, op->out, row) + column, group_out, width * sizeof(float));
+    }
+    if (op->writes_rounded) {
+        exec->kernels->quantize(group_out, width,
+                                slmi_exec_rounded(exec, op->out, row) + column / SLMK_BLOCK);
+    }
+}
+
+void slmi_attend_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t tile, uint8_t *scratch)
+{
+    const slmi_plan *plan = exec->plan->plan;
+    const slmi_slot *slot = &plan->slots[op->slot];
+    const uint32_t d = slot->head_width;
+    const uint32_t group = heads_per_group(plan, op);
+    uint32_t r = 0;
+    while (tile >= exec->batch.run_tiles[r + 1]) {
+        r++;
+    }
+    const slmi_run *run = &exec->batch.runs[r];
+    tile -= exec->batch.run_tiles[r];
+    const uint32_t kv_head = tile % slot->n_heads;
+    const uint32_t first = tile / slot->n_heads * tokens_of_tile(plan, op);
+    const uint32_t n_tokens = min_u32(tokens_of_tile(plan, op), run->n_rows - first);
+    const uint32_t width = group * d;
+    const tile_memory m = divide(scratch, n_tokens * group, d);
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        memcpy(m.q + (size_t)t * width,
+               slmi_exec_float(exec, op->in[0], run->row + first + t) + kv_head * width,
+               width * sizeof(float));
+    }
+    memset(m.out, 0, (size_t)n_tokens * width * sizeof(float));
+    for (uint32_t i = 0; i < n_tokens * group; i++) {
+        m.max[i] = -INFINITY;
+        m.sum[i] = 0.0f;
+    }
+    slmk_attend job = { .q = m.q, .q_stride = d, .n_rows = n_tokens * group, .d = d,
+                        .kv_type = exec->plan->kv_type, .scale = op->number, .n_keys = m.n_keys,
+                        .max = m.max, .sum = m.sum, .out = m.out, .out_stride = d };
+    attend_pages(exec, op, &job, m.n_keys, run, kv_head, run->position + first);
+    for (uint32_t i = 0; i < n_tokens * group; i++) {
+        const float inverse = 1.0f / m.sum[i];
+        for (uint32_t c = 0; c < d; c++) {
+            m.out[(size_t)i * d + c] *= inverse;
+        }
+    }
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        finish_row(exec, op, run->row + first + t, kv_head * width, m.out + (size_t)t * width, width);
+    }
+}

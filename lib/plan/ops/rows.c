@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Row ops: everything that computes one row from the same row of its inputs. */
+#include <string.h>
+
+#include "kernels/math.h"
+#include "plan/ops/ops.h"
+
+/* Rows of a tile: about 10 us of work at a width of 1,000. */
+#define TILE_ROWS 8
+
+/* out[D] = matrix row of the token */
+static void embed(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    const slmi_matrix *matrix = &exec->plan->plan->matrices[op->parts[0].matrix];
+    const uint32_t token = (uint32_t)exec->batch.tokens[row];
+    slmk_panel_row(matrix->type, matrix->panels + token / SLMK_ROWS * matrix->panel_bytes,
+                   token % SLMK_ROWS, matrix->cols, slmi_exec_float(exec, op->out, row));
+}
+
+static void rms_norm(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    const uint32_t width = exec->plan->plan->values[op->out].width;
+    const float *weight = exec->plan->plan->vectors[op->vector].data;
+    const float *in = slmi_exec_float(exec, op->in[0], row);
+    float *out = slmi_exec_float(exec, op->out, row);
+    for (uint32_t i = 0; i < width; i += op->group) {
+        exec->kernels->rms_norm(in + i, weight, op->number, op->group, out + i);
+    }
+}
+
+/* out[2 * n_pairs] = cosines, then sines */
+static void angles(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    const slmi_rope *rope = &exec->plan->plan->ropes[op->rope];
+    const double position = exec->batch.positions[row];
+    float *out = slmi_exec_float(exec, op->out, row);
+    for (uint32_t i = 0; i < rope->n_pairs; i++) {
+        const double angle = position * rope->frequency[i];
+        out[i] = (float)slmk_cos(angle);
+        out[rope->n_pairs + i] = (float)slmk_sin(angle);
+    }
+}
+
+static void turn(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    const slmi_plan *plan = exec->plan->plan;
+    const slmi_rope *rope = &plan->ropes[op->rope];
+    const uint32_t width = plan->values[op->out].width;
+    const float *cosines = slmi_exec_float(exec, op->in[1], row);
+    float *out = slmi_exec_float(exec, op->out, row);
+    memcpy(out, slmi_exec_float(exec, op->in[0], row), width * sizeof(float));
+    exec->kernels->rope(out, cosines, cosines + rope->n_pairs, op->n_heads, width / op->n_heads,
+                        rope->n_pairs, rope->halves);
+}
+
+/* A cache page holds, slot by slot: keys [K][4][d][16], then values [K][64][d]. */
+static void store(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
+    const uint32_t kv_type = exec->plan->kv_type;
+    const size_t number = slmi_kv_size(kv_type);
+    const size_t head_bytes = SLMK_PAGE * slot->head_width * number;
+    const uint32_t lane = exec->batch.positions[row] % SLMK_PAGE;
+    uint8_t *keys = exec->batch.row_pages[row] + exec->plan->slot_offset[op->slot];
+    uint8_t *values = keys + slot->n_heads * head_bytes;
+    const float *key = slmi_exec_float(exec, op->in[1], row);
+    const float *value = slmi_exec_float(exec, op->in[2], row);
+    for (uint32_t h = 0; h < slot->n_heads; h++) {
+        const size_t panel = lane / SLMK_ROWS * SLMK_ROWS * slot->head_width * number;
+        exec->kernels->store_key(key, slot->head_width, kv_type, lane % SLMK_ROWS, keys + panel);
+        exec->kernels->store_value(value, slot->head_width, kv_type,
+                                   values + lane * slot->head_width * number);
+        key += slot->head_width;
+        value += slot->head_width;
+        keys += head_bytes;
+        values += head_bytes;
+    }
+}
+
+static void run_row(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    const slmi_plan *plan = exec->plan->plan;
+    const slmk_table *kernels = exec->kernels;
+    switch (op->kind) {
+    case SLMI_EXEC_EMBED:
+        embed(exec, op, row);
+        break;
+    case SLMI_EXEC_RMS_NORM:
+        rms_norm(exec, op, row);
+        break;
+    case SLMI_EXEC_ANGLES:
+        angles(exec, op, row);
+        break;
+    case SLMI_EXEC_ROPE:
+        turn(exec, op, row);
+        break;
+    case SLMI_EXEC_SILU_MUL:
+        kernels->silu_mul(slmi_exec_float(exec, op->in[0], row), slmi_exec_float(exec, op->in[1], row),
+                          plan->values[op->out].width, slmi_exec_float(exec, op->out, row));
+        break;
+    case SLMI_EXEC_ADD:
+        kernels->add(slmi_exec_float(exec, op->in[0], row), slmi_exec_float(exec, op->in[1], row),
+                     plan->values[op->out].width, slmi_exec_float(exec, op->out, row));
+        break;
+    case SLMI_EXEC_SELECT:
+        memcpy(slmi_exec_float(exec, op->out, row),
+               slmi_exec_float(exec, op->in[0], exec->batch.wanted[row]),
+               plan->values[op->out].width * sizeof(float));
+        break;
+    case SLMI_EXEC_ROUND:
+        kernels->quantize(slmi_exec_float(exec, op->in[0], row), plan->values[op->in[0]].width,
+                          slmi_exec_rounded(exec, op->in[0], row));
+        break;
+    case SLMI_EXEC_STORE:
+        store(exec, op, row);
+        break;
+    default:
+        break;
+    }
+}
+
+uint32_t slmi_rows_prepare(slmi_exec *exec, uint32_t n_rows)
+{
+    (void)exec;
+    return (n_rows + TILE_ROWS - 1) / TILE_ROWS;
+}
+
+void slmi_rows_run(const slmi_exec *exec, const slmi_stage *stage, uint32_t tile, uint32_t n_rows)
+{
+    const uint32_t begin = tile * TILE_ROWS;
+    const uint32_t end = begin + TILE_ROWS < n_rows ? begin + TILE_ROWS : n_rows;
+    for (uint32_t row = begin; row < end; row++) {
+        for (uint32_t i = 0; i < stage->n_ops; i++) {
+            run_row(exec, &exec->plan->ops[stage->first + i], row);
+        }
+    }
+}
