@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a model: metadata, then the family's plan with its weights. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "model/build.h"
+
+static slm_status find_family(slm_model *model, const slmi_gguf *gguf, const slmi_family **family,
+                              slm_error *err)
+{
+    slmi_text name = { "", 0 };
+    SLM_TRY(slmi_gguf_get_text(gguf, "general.architecture", &name, err));
+    SLM_FAIL_IF(name.length == 0, SLM_ERR_FORMAT, "the file does not say its general.architecture");
+    *family = slmi_family_find(name);
+    const int shown = (int)(name.length < 64 ? name.length : 64);
+    SLM_FAIL_IF(*family == NULL, SLM_ERR_UNSUPPORTED, "the architecture '%.*s' is not supported",
+                shown, name.data);
+    snprintf(model->architecture, sizeof(model->architecture), "%s", (*family)->name);
+    return SLM_OK;
+}
+
+/* V comes from the vocabulary; the embedding's rows must agree, which loading it checks. */
+static slm_status find_vocabulary(slm_model *model, const slmi_gguf *gguf, slm_error *err)
+{
+    const slmi_gguf_entry *tokens;
+    SLM_TRY(slmi_gguf_get_array(gguf, "tokenizer.ggml.tokens", SLMI_GGUF_STRING, &tokens, err));
+    SLM_FAIL_IF(tokens == NULL, SLM_ERR_FORMAT, "the file has no vocabulary (tokenizer.ggml.tokens)");
+    SLM_FAIL_IF(tokens->count == 0 || tokens->count > 1u << 24, SLM_ERR_FORMAT,
+                "a vocabulary of %llu tokens is not possible", (unsigned long long)tokens->count);
+    model->hyper.n_vocab = (uint32_t)tokens->count;
+    return SLM_OK;
+}
+
+static slm_status run_family(slmi_builder *b, const slmi_family *family)
+{
+    slmi_pool pool;
+    const uint32_t n_threads =
+        b->options->n_threads != 0 ? b->options->n_threads : slmi_cpu_count();
+    SLM_TRY(slmi_pool_init(&pool, n_threads, &b->model->alloc, b->err));
+    b->pool = &pool;
+    slm_status status = slmi_pool_start(&pool, b->err);
+    if (status == SLM_OK) {
+        family->build(b);
+        status = b->status;
+    }
+    slmi_free(&b->model->alloc, b->staging, b->staging_bytes, SLMI_CACHE_LINE);
+    slmi_pool_destroy(&pool);
+    return status;
+}
+
+static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_options *options,
+                       slm_error *err)
+{
+    const slmi_family *family;
+    SLM_TRY(find_family(model, gguf, &family, err));
+    SLM_TRY(find_vocabulary(model, gguf, err));
+    SLM_TRY(slmi_model_describe(model, gguf, err));
+    slmi_plan_init(&model->plan, &model->alloc);
+    model->identity = slmi_hash(SLMI_HASH_START, model->architecture, strlen(model->architecture));
+    slmi_builder builder = {
+        .model = model, .gguf = gguf, .options = options, .status = SLM_OK, .err = err
+    };
+    builder.embedding = SLMI_NONE;
+    SLM_TRY(run_family(&builder, family));
+    model->identity = slmi_hash(model->identity, &model->hyper, sizeof(model->hyper));
+    for (uint32_t i = 0; i < model->plan.n_ropes; i++) {
+        model->identity = slmi_hash(model->identity, model->plan.ropes[i].frequency,
+                                    model->plan.ropes[i].n_pairs * sizeof(double));
+    }
+    return SLM_OK;
+}
+
+slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *options,
+                             slm_model **out, slm_error *err)
+{
+    *out = NULL;
+    slmi_alloc alloc;
+    SLM_TRY(slmi_alloc_init(&alloc, options->host, options->max_memory_bytes, err));
+    slm_model *model = slmi_new(&alloc, sizeof(*model), SLMI_CACHE_LINE);
+    if (model == NULL) {
+        return slmi_alloc_fail(&alloc, sizeof(*model), err);
+    }
+    model->alloc = alloc;
+    model->texts.alloc = &model->alloc;
+    atomic_init(&model->n_references, 1);
+    if (options->host != NULL) {
+        model->host = *options->host;
+        model->host.allocator = NULL;
+    }
+    model->file_bytes = gguf->source->size;
+    const slm_status status = fill(model, gguf, options, err);
+    if (status != SLM_OK) {
+        slmi_model_destroy(model);
+        return status;
+    }
+    *out = model;
+    return SLM_OK;
+}
+
+void slmi_model_destroy(slm_model *model)
+{
+    slmi_plan_free(&model->plan);
+    slmi_buffer_free(&model->texts);
+    slmi_free(&model->alloc, model->metadata, 2 * model->n_metadata * sizeof(char *),
+              SLMI_CACHE_LINE);
+    slmi_free(&model->alloc, model->tensors, model->n_tensors * sizeof(slmi_tensor_entry),
+              SLMI_CACHE_LINE);
+    slmi_alloc alloc = model->alloc;
+    slmi_free(&alloc, model, sizeof(*model), SLMI_CACHE_LINE);
+}
