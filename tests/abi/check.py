@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Holds the binary interface: check.py headers|layout|symbols ARGUMENT...; exit status 1 on a finding.
+
+headers INCLUDE COMMAND...           every public header compiles alone; COMMAND is the compiler's
+layout INCLUDE PROGRAM FILE          PROGRAM prints FILE, and FILE has every public struct
+symbols INCLUDE MAP SHARED STATIC    prototypes, symbol map and exports name the same functions
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+
+def public_headers(include):
+    return sorted(pathlib.Path(include, "slm").glob("*.h"))
+
+
+def code_of(header):
+    return re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
+
+
+def check_headers(include, *command):
+    is_cpp = any(word.startswith("-std=c++") for word in command)
+    for header in public_headers(include):
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder, "alone.cpp" if is_cpp else "alone.c")
+            # Twice, so that the guards are seen to work; the declaration keeps the file from being empty.
+            source.write_text(f'#include "slm/{header.name}"\n' * 2 + "extern int alone;\n")
+            done = subprocess.run(
+                [*command, "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", f"-I{include}", source],
+                capture_output=True, text=True)
+        if done.returncode != 0:
+            yield f"slm/{header.name} does not compile alone ({' '.join(command)}):\n{done.stderr}"
+
+
+def check_layout(include, program, expected):
+    if sys.maxsize < 2**32:
+        return
+    printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    wanted = pathlib.Path(expected).read_text()
+    for line in sorted(set(printed.splitlines()) ^ set(wanted.splitlines())):
+        yield f"printed or stored, not both: {line.strip()}"
+    if printed != wanted:
+        yield "the layout of the public structs has changed; members may only be appended (docs/api-stability.md)"
+    for header in public_headers(include):
+        for name in re.findall(r"typedef struct (slm_\w+) \{", code_of(header)):
+            if not re.search(rf"^{name} ", wanted, re.M):
+                yield f"{name} of slm/{header.name} is missing in layout.c"
+
+
+def exported_by(library, *options):
+    printed = subprocess.run(["nm", *options, "--defined-only", library], capture_output=True, text=True, check=True)
+    symbols = (line.split() for line in printed.stdout.splitlines())
+    return {words[2].split("@")[0] for words in symbols if len(words) == 3 and words[1] not in "Aa"}
+
+
+def check_symbols(include, symbol_map, shared, static):
+    prototypes = set()
+    for header in public_headers(include):
+        prototypes |= set(re.findall(r"SLM_API\b[^;]*?\b(slm_\w+)\s*\(", code_of(header)))
+    listed = re.findall(r"^\s+(slm_\w+);", pathlib.Path(symbol_map).read_text(), re.M)
+    if listed != sorted(set(listed)):
+        yield f"{symbol_map} is not sorted, or names a function twice"
+    exported = exported_by(shared, "-D")
+    for what, names in (("the symbol map", set(listed)), ("the shared library", exported)):
+        for name in sorted(prototypes ^ names):
+            yield f"{name} is in {'the headers' if name in prototypes else what} only, not in both it and {what}"
+    for name in sorted(exported_by(static, "-g")):
+        if not name.startswith("slm"):
+            yield f"{name} of the static library could collide with a host's name: it does not begin with slm"
+
+
+def main():
+    checks = {"headers": check_headers, "layout": check_layout, "symbols": check_symbols}
+    if len(sys.argv) < 2 or sys.argv[1] not in checks:
+        sys.exit(__doc__)
+    findings = list(checks[sys.argv[1]](*sys.argv[2:]))
+    print("\n".join(findings) or "nothing found")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
