@@ -20,8 +20,10 @@ typedef struct slm_chat_message {
 /** Bits for slm_chat_render() and slm_chat_encode(). */
 enum {
     SLM_CHAT_ADD_GENERATION_PROMPT = 1, /**< end with the opening of an assistant message */
-    SLM_CHAT_CONTINUE = 2               /**< the messages continue a rendered conversation: leave out
-                                             what stands only at its beginning (BOS, default system text) */
+    SLM_CHAT_CONTINUE = 2               /**< the messages follow a conversation that ended with the model's
+                                             end-of-turn token: leave out what stands only at the
+                                             beginning (BOS, default system text), and begin with what
+                                             stands between two messages */
 };
 
 /**

@@ -214,6 +214,7 @@ static slm_status render_chatml(const renderer *r)
                                    r->err));
         SLM_TRY(write_markup(r, "<|im_end|>\n"));
     }
+    SLM_TRY(write_markup(r, is_beginning ? "" : "\n")); /* behind the end token of the answer before */
     for (size_t i = 0; i < r->n; i++) {
         SLM_TRY(write_chatml_message(r, i));
     }
