@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading the model that the command line names, or the one that is part of the program. */
+#include <unistd.h>
+
+#include "tool.h"
+
+/* The embedded default model, put into the program by embed_model.py. */
+extern const unsigned char slm_default_model[];
+extern const unsigned char slm_default_model_end[];
+
+const char *model_label(const common_options *common)
+{
+    return common->model ? common->model : "the embedded model";
+}
+
+static int32_t show_progress(void *context, float done)
+{
+    (void)context;
+    fprintf(stderr, "\rloading %3.0f %%", 100.0 * (double)done);
+    return 0;
+}
+
+static slm_status load_embedded(const slm_model_options *options, slm_model **model,
+                                slm_error *error)
+{
+    size_t size = (size_t)(slm_default_model_end - slm_default_model);
+    return slm_model_load_memory(slm_default_model, size, options, model, error);
+}
+
+/* Says why a file is no model, and where in it. */
+static int fail_load(const common_options *common, const slm_error *error)
+{
+    if (error->offset == SLM_NO_OFFSET)
+        return fail(common->model ? NULL : model_label(common), error);
+    return fail_with("%s: %s (byte %llu)", model_label(common), error->message,
+                     (unsigned long long)error->offset);
+}
+
+int load_model(const common_options *common, slm_model **model, double *seconds)
+{
+    slm_error error = SLM_ERROR_INIT;
+    slm_model_options options = SLM_MODEL_OPTIONS_INIT;
+    int on_terminal = isatty(STDERR_FILENO);
+    options.n_threads = common->threads;
+    options.progress = on_terminal ? show_progress : NULL;
+
+    double begin = now_seconds();
+    slm_status status = common->model
+                            ? slm_model_load(common->model, &options, model, &error)
+                            : load_embedded(&options, model, &error);
+    if (seconds)
+        *seconds = now_seconds() - begin;
+    if (on_terminal)
+        fputs("\r\033[K", stderr);
+    return status == SLM_OK ? EXIT_GO_ON : fail_load(common, &error);
+}
+
+int load_tokenizer(const common_options *common, slm_tokenizer **tokenizer)
+{
+    slm_error error = SLM_ERROR_INIT;
+    if (common->model) {
+        slm_status status = slm_tokenizer_load(common->model, NULL, tokenizer, &error);
+        return status == SLM_OK ? EXIT_GO_ON : fail_load(common, &error);
+    }
+    slm_model *model = NULL;
+    if (load_embedded(NULL, &model, &error) != SLM_OK)
+        return fail_load(common, &error);
+    *tokenizer = slm_tokenizer_retain(slm_model_get_tokenizer(model));
+    slm_model_release(model);
+    return EXIT_GO_ON;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tool asks of the system: messages, files, time, memory. */
+#include "tool.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+int fail(const char *subject, const slm_error *error)
+{
+    return subject ? fail_with("%s: %s", subject, error->message) : fail_with("%s", error->message);
+}
+
+int fail_with(const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    fputs("slm: ", stderr);
+    vfprintf(stderr, format, values);
+    fputc('\n', stderr);
+    va_end(values);
+    return EXIT_FAILED;
+}
+
+int read_file(const char *path, char **text, size_t *length)
+{
+    int is_stdin = strcmp(path, "-") == 0;
+    FILE *file = is_stdin ? stdin : fopen(path, "rb");
+    if (!file)
+        return fail_with("cannot read '%s': %s", path, strerror(errno));
+    size_t capacity = 1 << 16, n = 0;
+    char *buffer = malloc(capacity);
+    while (buffer) {
+        n += fread(buffer + n, 1, capacity - n, file);
+        if (n < capacity)
+            break;
+        char *larger = realloc(buffer, capacity *= 2);
+        if (!larger)
+            free(buffer);
+        buffer = larger;
+    }
+    int reason = ferror(file) ? errno : 0;
+    if (!is_stdin)
+        fclose(file);
+    if (!buffer)
+        return fail_with("'%s' does not fit in memory", path);
+    if (reason) {
+        free(buffer);
+        return fail_with("cannot read '%s': %s", path, strerror(reason));
+    }
+    *text = buffer;
+    *length = n;
+    return EXIT_GO_ON;
+}
+
+double now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Linux's VmHWM belongs to this program alone; ru_maxrss would also count what the process had before
+ * it became this program, say that of the Python that started it. */
+uint64_t peak_resident_bytes(void)
+{
+    unsigned long long kilobytes = 0;
+    char line[128];
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof line, status)) {
+        if (sscanf(line, "VmHWM: %llu kB", &kilobytes) == 1)
+            break;
+    }
+    if (status)
+        fclose(status);
+    if (kilobytes)
+        return kilobytes * 1024;
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return 0;
+#ifdef __APPLE__
+    return (uint64_t)usage.ru_maxrss;
+#else
+    return (uint64_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+uint32_t core_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 256 ? 256 : (uint32_t)n;
+}
+
+size_t utf8_length(const char *text, size_t length)
+{
+    const unsigned char *b = (const unsigned char *)text;
+    if (length == 0)
+        return 0;
+    if (b[0] < 0x80)
+        return 1;
+    size_t n = b[0] >= 0xC2 && b[0] <= 0xDF ? 2 : (b[0] & 0xF0) == 0xE0 ? 3 : 4;
+    if (b[0] < 0xC2 || b[0] > 0xF4 || n > length)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((b[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    int too_long = (b[0] == 0xE0 && b[1] < 0xA0) || (b[0] == 0xF0 && b[1] < 0x90);
+    int surrogate = b[0] == 0xED && b[1] > 0x9F;
+    int too_large = b[0] == 0xF4 && b[1] > 0x8F;
+    return too_long || surrogate || too_large ? 0 : n;
+}
+
+void print_quoted(FILE *out, const char *text, size_t length)
+{
+    fputc('"', out);
+    for (size_t i = 0; i < length;) {
+        size_t n = utf8_length(text + i, length - i);
+        unsigned char byte = (unsigned char)text[i];
+        if (byte == '\n')
+            fputs("\\n", out);
+        else if (byte == '\t')
+            fputs("\\t", out);
+        else if (byte == '"' || byte == '\\')
+            fprintf(out, "\\%c", byte);
+        else if (n == 0 || byte < 0x20 || byte == 0x7F)
+            fprintf(out, "\\x%02x", byte);
+        else
+            fwrite(text + i, 1, n, out);
+        i += n ? n : 1;
+    }
+    fputc('"', out);
+}

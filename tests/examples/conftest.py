@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Programs and models for the tests of the examples."""
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+STORYTELLER = ROOT / "examples" / "models" / "storyteller.gguf"
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+def run(variable, *arguments, stdin="", cwd=None):
+    """Runs the program that an environment variable names."""
+    command = [os.environ[variable], *map(str, arguments)]
+    if isinstance(stdin, str):
+        stdin = stdin.encode()
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=cwd)
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(scope="session")
+def slm():
+    """The command line tool as a function."""
+    return lambda *arguments, **settings: run("SLM_TOOL", *arguments, **settings)
+
+
+@pytest.fixture(scope="session")
+def storyteller():
+    return STORYTELLER
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Makes tiny random models: tiny(chat_template=...)."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(**settings):
+        path = folder / f"tiny-{len(list(folder.iterdir()))}.gguf"
+        path.write_bytes(tiny_model.make(**settings))
+        return path
+
+    return make

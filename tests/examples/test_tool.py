@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""The command line tool: what each command prints for good input."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+CHATML = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+          "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+CHATML_TOKENS = ["<|im_start|>", "<|im_end|>"]
+PROMPT = "Once upon a time"
+
+
+# ---- slm ----
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_overview(slm, word):
+    done = slm(word)
+    assert done.code == 0
+    for command in ("run", "chat", "info", "tokenize", "bench"):
+        assert f"  {command} " in done.out
+
+
+@pytest.mark.parametrize("command", ["run", "chat", "info", "tokenize", "bench"])
+def test_help_names_the_common_options(slm, command):
+    done = slm(command, "--help")
+    assert done.code == 0 and done.err == ""
+    assert done.out.startswith(f"usage: slm {command} ")
+    for option in ("--threads", "--seed", "--json", "--help", "--context"):
+        assert option in done.out
+
+
+def test_version(slm):
+    done = slm("--version")
+    assert done.code == 0
+    assert re.fullmatch(r"slm \d+\.\d+\.\d+, numerics \d+, \w+\n", done.out)
+
+
+# ---- slm run ----
+
+
+def test_run_prints_prompt_and_text_only(slm):
+    done = slm("run", "-p", PROMPT, "-n", 20, "--temp", 0)
+    assert done.code == 0
+    assert done.out.startswith(PROMPT + ",") and len(done.out) > 40
+    assert re.fullmatch(
+        r"prompt \d+ tokens, [\d.]+ tokens/s; text 20 tokens, [\d.]+ tokens/s \(length\); "
+        r"peak memory [\d.]+ MB\n", done.err)
+
+
+def test_run_is_the_same_for_every_setting_of_speed(slm):
+    def text(*options):
+        return slm("run", "-p", PROMPT, "-n", 30, "--seed", 7, *options).out
+    expected = text()
+    assert text("-t", 1) == text("-t", 3) == text("--cpu", "scalar") == expected
+    assert text("--cpu", "best") == expected
+    assert text("--seed=7") == expected  # the other spelling
+    assert text("--seed", 8) != expected
+
+
+def test_run_reads_the_prompt_from_a_file(slm, tmp_path):
+    path = tmp_path / "prompt.txt"
+    path.write_text(PROMPT)
+    expected = slm("run", "-p", PROMPT, "-n", 5, "--temp", 0).out
+    assert slm("run", "--file", path, "-n", 5, "--temp", 0).out == expected
+    assert slm("run", "--file", "-", "-n", 5, "--temp", 0, stdin=PROMPT).out == expected
+
+
+def test_run_stops_before_a_text(slm):
+    whole = slm("run", "-p", PROMPT, "-n", 60, "--temp", 0).out
+    done = slm("run", "-p", PROMPT, "-n", 60, "--temp", 0, "--stop", "zzz", "--stop", ".")
+    assert done.out == whole[: whole.index(".")]
+    assert "(stop)" in done.err
+
+
+def test_run_tells_logprobs(slm):
+    done = slm("run", "-p", PROMPT, "-n", 3, "--temp", 0, "--logprobs", 2)
+    lines = done.err.splitlines()
+    assert len(lines) == 4
+    for line in lines[:3]:
+        first = re.match(r' *(-?[\d.]+)  (".*?")  of *(-?[\d.]+)  (".*?")', line)
+        assert first and first[1] == first[3] and first[2] == first[4]  # greedy takes the best
+
+
+def test_run_json(slm):
+    done = slm("run", "-p", PROMPT, "-n", 4, "--temp", 0, "--logprobs", 3, "--json")
+    figures = json.loads(done.err)
+    assert figures["generated_tokens"] == 4 and figures["finish_reason"] == "length"
+    assert done.out == PROMPT + "".join(token["text"] for token in figures["tokens"])
+    assert all(token["top"][0]["id"] == token["id"] for token in figures["tokens"])
+    assert all(len(token["top"]) == 3 for token in figures["tokens"])
+    for name in ("prefill_tokens_per_second", "decode_tokens_per_second", "load_seconds",
+                 "peak_resident_bytes"):
+        assert figures[name] > 0
+
+
+def test_run_to_a_full_context(slm, tiny):
+    done = slm("run", tiny(context=64), "-p", "abc", "-n", 0, "-c", 32)
+    assert done.code == 0
+    assert "(context)" in done.err or "(end)" in done.err
+
+
+def test_run_takes_both_kinds_of_cache(slm):
+    for kind in ("f16", "f32"):
+        assert slm("run", "-p", PROMPT, "-n", 4, "--kv", kind).code == 0
+
+
+def test_interrupt_ends_the_text_cleanly(tiny):
+    path = tiny(context=1 << 16)
+    process = subprocess.Popen(
+        [os.environ["SLM_TOOL"], "run", path, "-p", "abc", "-n", "60000", "-c", "65536",
+         "--cpu", "scalar"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.read(4).startswith(b"abc")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode == 130 and b"(cancelled)" in err) or b"(end)" in err
+
+
+# ---- slm chat ----
+
+
+def test_chat_answers_each_line(slm):
+    done = slm("chat", "-n", 8, "--temp", 0, stdin="Tell a story.\n\nGo on.\n")
+    assert done.code == 0 and done.err == ""
+    assert done.out.count("\n") >= 2 and len(done.out) > 10
+
+
+def test_chat_in_chatml(slm, tiny):
+    path = tiny(chat_template=CHATML, extra_tokens=CHATML_TOKENS, context=256)
+    done = slm("chat", path, "-n", 4, "--system", "be kind", stdin="hello\nagain\n")
+    assert done.code == 0 and done.err == ""
+
+
+def test_chat_starts_afresh_when_the_context_is_full(slm, tiny):
+    path = tiny(context=64)
+    done = slm("chat", path, "-n", 20, "--temp", 0, stdin="a few words here\n" * 6)
+    assert done.code == 0
+    assert "the context is full; the conversation starts afresh" in done.err
+
+
+def test_chat_refuses_a_template_that_it_does_not_know(slm, tiny):
+    done = slm("chat", tiny(chat_template="{{ something_else }}"), stdin="hello\n")
+    assert done.code == 1 and done.out == ""
+    assert done.err.startswith("slm: ") and "something_else" in done.err
+
+
+# ---- slm info ----
+
+
+def test_info(slm):
+    done = slm("info")
+    assert done.code == 0
+    for words in ("storyteller", "llama", "licence      MIT", "Q8_0", "chat format  bare", "memory"):
+        assert words in done.out
+
+
+def test_info_json(slm, storyteller):
+    facts = json.loads(slm("info", storyteller, "--json", "--tensors", "--metadata").out)
+    assert facts["file_bytes"] == storyteller.stat().st_size
+    assert facts["licence"] == "MIT" and facts["architecture"] == "llama"
+    assert facts["memory"]["session_bytes"] > facts["memory"]["cache_bytes"] > 0
+    assert sum(t["tensors"] for t in facts["tensor_types"].values()) == len(facts["tensors"])
+    assert facts["metadata"]["general.name"] == "storyteller"
+
+
+def test_info_of_an_unknown_template(slm, tiny):
+    done = slm("info", tiny(chat_template="{{ something_else }}"))
+    assert done.code == 0 and "chat format  not known" in done.out
+
+
+def test_info_lists(slm):
+    assert "token_embd.weight" in slm("info", "--tensors").out
+    assert "general.architecture" in slm("info", "--metadata").out
+
+
+# ---- slm tokenize ----
+
+
+def test_tokenize_pieces(slm, tiny):
+    done = slm("tokenize", tiny(), stdin="ab\n\t\"\\é")
+    assert done.out.splitlines() == [
+        '285\t" "', '259\t"a"', '260\t"b"', '13\t"\\n"', '12\t"\\t"', '37\t"\\""', '95\t"\\\\"',
+        '198\t"\\xc3"', '172\t"\\xa9"',
+    ]
+
+
+def test_tokenize_ids(slm, tiny):
+    path = tiny()
+    assert slm("tokenize", path, "--ids", stdin="ab").out == "285 259 260\n"
+    assert slm("tokenize", path, "--ids", "--special", stdin="ab").out == "1 285 259 260\n"
+    assert slm("tokenize", path, "--ids", stdin="").out == "\n"
+
+
+def test_tokenize_parses_special_only_when_asked(slm, tiny):
+    path = tiny(extra_tokens=CHATML_TOKENS)
+    assert slm("tokenize", path, "--ids", "--parse-special", stdin="<|im_end|>").out == "287\n"
+    assert "287" not in slm("tokenize", path, "--ids", stdin="<|im_end|>").out.split()
+
+
+def test_tokenize_without_weights(slm, tiny):
+    path = tiny(with_weights=False)
+    assert slm("tokenize", path, "--ids", stdin="ab").out == "285 259 260\n"
+
+
+def test_tokenize_json(slm, tiny):
+    tokens = json.loads(slm("tokenize", tiny(), "--json", stdin="ab").out)
+    assert tokens == [{"id": 285, "text": " "}, {"id": 259, "text": "a"}, {"id": 260, "text": "b"}]
+
+
+# ---- slm bench ----
+
+
+def test_bench(slm, tiny):
+    done = slm("bench", tiny(), "-p", 32, "-n", 8, "-r", 1)
+    assert done.code == 0 and done.err == ""
+    assert re.search(r"^prefill +[\d.]+ tokens/s", done.out, re.M)
+    assert "F32" in done.out
+
+
+def test_bench_json(slm):
+    figures = json.loads(slm("bench", "-p", 32, "-n", 8, "-r", 2, "-b", 16, "-t", 1, "--json").out)
+    assert figures["tensor_types"] == "Q8_0, F32" and figures["threads"] == 1
+    for name in ("prefill_tokens_per_second", "decode_tokens_per_second", "load_seconds",
+                 "peak_resident_bytes", "machine_read_bytes_per_second",
+                 "machine_integer_operations_per_second", "prefill_integer_peak_share",
+                 "decode_read_bandwidth_share"):
+        assert figures[name] > 0
