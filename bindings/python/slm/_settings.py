@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Settings that sessions and generations take, and the plain values that they give back."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, TypedDict
+
+
+class SessionSettings(TypedDict, total=False):
+    """Settings of a session; each may be left out or None for its default."""
+
+    n_threads: int | None  # the caller included, 1..256; all cores
+    context_length: int | None  # tokens a sequence can hold; the model's, at most 4096
+    n_sequences: int | None  # that can exist at once; 1
+    pool_tokens: int | None  # of cache for all sequences together; n_sequences full contexts
+    batch_tokens: int | None  # computed together at most, 1..4096; 256
+    logit_rows: int | None  # rows of logits that a step can deliver; n_sequences
+    kv_type: str | None  # "f16" or "f32"; f16
+    cpu_level: str | None  # "best", "scalar", "avx2", "avx512" or "neon": use at most this; best
+    top_logprobs: int | None  # largest n_top of a generation, 0..64; 0
+    max_memory_bytes: int | None  # refuse to be created if more is needed; no limit
+
+
+class Sampling(TypedDict, total=False):
+    """How tokens are chosen; what is left out has the library's default."""
+
+    temperature: float  # 0 = always the most probable token
+    top_k: int  # draw from the k most probable; 0 = all
+    top_p: float  # draw from the most probable that sum to p; 1 = all
+    min_p: float  # drop those below p times the most probable; 0 = none
+    seed: int
+    repetition_penalty: float  # 1 = off
+    frequency_penalty: float  # 0 = off
+    presence_penalty: float  # 0 = off
+    penalty_last_n: int  # tokens that the penalties look back
+
+
+class GenerateSettings(Sampling, total=False):
+    """Settings of a generation, the sampler's among them."""
+
+    max_tokens: int | None  # None = until an end token or a full context
+    stop: Iterable[str]  # texts that end the generation and are not delivered
+    n_top: int  # deliver the n most probable tokens with each, up to the session's top_logprobs
+    ignore_end: bool  # go on after end tokens
+    show_special: bool  # control tokens appear as their text
+
+
+@dataclass(frozen=True)
+class Token:
+    """A generated token. `text` is what became certain with it: whole characters only, often
+    empty while a character is incomplete. `id` is -1 for text that a cancellation set free."""
+
+    id: int
+    text: str
+    position: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class SessionMemory:
+    """Bytes that a session takes, all of them allocated at its creation."""
+
+    n_pages: int
+    total_bytes: int
+    kv_bytes: int
+    scratch_bytes: int
+    logit_bytes: int
+    page_bytes: int
