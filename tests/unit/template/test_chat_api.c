@@ -230,7 +230,9 @@ static void bos_stands_in_front(void **state)
     assert_int_equal(n_with, n + 1);
     assert_int_equal(slm_chat_encode(other, &hello, 1, SLM_CHAT_CONTINUE, with_bos, 100, &n_with, &err),
                      SLM_OK);
-    assert_int_equal(n_with, n);
+    assert_int_equal(n_with, n + 1); /* a line break in front, no BOS */
+    assert_int_equal(with_bos[0], FIRST_BYTE + '\n');
+    assert_memory_equal(with_bos + 1, ids, n * sizeof(ids[0]));
     slm_model_release(model);
     slm_model_release(other);
 }
