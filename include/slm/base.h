@@ -126,7 +126,8 @@ typedef struct slm_host {
     /** Receives one line without a line break; called on the calling thread, never under a lock. */
     void (*log)(void *ctx, uint32_t level, const char *line);
     void *clock_ctx; /**< passed to clock */
-    /** Monotonic time in nanoseconds, for step budgets; NULL = the operating system's. */
+    /** Monotonic time in nanoseconds, for step budgets; NULL = the operating system's. Called from the
+     *  stepping thread and from the session's workers, at once. */
     uint64_t (*clock)(void *ctx);
 } slm_host;
 

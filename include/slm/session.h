@@ -63,9 +63,10 @@ typedef struct slm_session_memory {
  * Tells the memory that slm_session_create() would take with the same arguments, without taking it.
  *
  * @param memory  [out] filled up to memory->struct_size.
- * @return SLM_OK; SLM_ERR_INVALID_ARGUMENT; SLM_ERR_UNSUPPORTED (cpu_level of another processor).
+ * @return SLM_OK; SLM_ERR_INVALID_ARGUMENT; SLM_ERR_UNSUPPORTED (cpu_level of another processor);
+ *         SLM_ERR_OUT_OF_MEMORY.
  *
- * Threads: shared (model). Since: 0.1
+ * Threads: shared (model). Memory: some scratch during the call. Since: 0.1
  */
 SLM_API slm_status slm_session_estimate(const slm_model *model, const slm_session_options *options,
                                         slm_session_memory *memory, slm_error *err);
@@ -333,7 +334,8 @@ SLM_API slm_status slm_session_save_sequence(const slm_session *session, slm_seq
  * @param blob      [in] what slm_session_save_sequence() wrote, by this or an older version.
  * @param sequence  [out] the new sequence; 0 unless SLM_OK.
  * @return SLM_OK; SLM_ERR_FORMAT, SLM_ERR_TRUNCATED, SLM_ERR_CHECKSUM (damaged; offset says where);
- *         SLM_ERR_MISMATCH (another model or another KV type); SLM_ERR_UNSUPPORTED (written by a
+ *         SLM_ERR_MISMATCH (another model, told by
+ *         its shape and samples of its weights, or another KV type); SLM_ERR_UNSUPPORTED (written by a
  *         newer version); SLM_ERR_CONTEXT_FULL; SLM_ERR_BUDGET (sequences or pages used up);
  *         SLM_ERR_INVALID_ARGUMENT.
  *

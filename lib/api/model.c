@@ -6,6 +6,7 @@
 
 #include "api/check.h"
 #include "base/fpenv.h"
+#include "base/log.h"
 #include "base/options.h"
 #include "slm/tokenizer.h"
 #include "tokenizer/tokenizer.h"
@@ -26,6 +27,9 @@ static slm_status create_both(const slmi_gguf *gguf, const slm_model_options *op
         return status;
     }
     (*model)->tokenizer = tokenizer;
+    slmi_log(&(*model)->host, SLM_LOG_INFO, "loaded %s '%s': %llu parameters, %llu bytes of weights",
+             (*model)->architecture, (*model)->name, (unsigned long long)(*model)->n_parameters,
+             (unsigned long long)slmi_plan_weight_bytes(&(*model)->plan));
     return SLM_OK;
 }
 

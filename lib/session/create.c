@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/options.h"
 #include "session/session.h"
 
@@ -259,6 +260,10 @@ slm_status slmi_session_create(slm_model *model, const slm_session_options *opti
         slmi_session_destroy(session);
         return status;
     }
+    slmi_log(&session->config.host, SLM_LOG_INFO,
+             "session: %u threads, level %s, %u sequences of %u tokens, %llu bytes",
+             session->config.n_threads, session->config.kernels->name, session->config.n_sequences,
+             session->config.context_length, (unsigned long long)atomic_load(&session->alloc.used));
     *out = session;
     return SLM_OK;
 }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Saved sequences: they go on as if never saved, and damaged ones do no harm. */
+#include "session_fixture.h"
+
+static slm_error error;
+
+static uint8_t *save(slm_session *s, slm_sequence q, size_t *size)
+{
+    FAILS(slm_session_save_sequence(s, q, NULL, 0, size, &error), SLM_ERR_BUFFER_TOO_SMALL,
+          SLM_NO_OFFSET);
+    uint8_t *blob = malloc(*size);
+    size_t again = 0;
+    FAILS(slm_session_save_sequence(s, q, blob, *size - 1, &again, &error),
+          SLM_ERR_BUFFER_TOO_SMALL, SLM_NO_OFFSET);
+    assert_int_equal(again, *size);
+    OK(slm_session_save_sequence(s, q, blob, *size, size, NULL));
+    return blob;
+}
+
+/* A model so small that its blobs can be damaged at every byte. */
+static slm_model *make_small(const char *changed)
+{
+    const tiny_model description = {
+        .n_layers = 1, .width = 32, .n_heads = 4, .n_kv_heads = 1, .ffn_width = 32, .changed = changed
+    };
+    return make_model(&description);
+}
+
+static void goes_on_as_if_never_saved(void **state)
+{
+    (void)state;
+    slm_model *model = make_small(NULL);
+    slm_session *s = make_session(model, 3);
+    slm_sequence a = add_sequence(s, "abc"), b;
+    result expected, r;
+    size_t size;
+    uint8_t *early = save(s, a, &size); /* nothing is computed yet */
+    OK(slm_session_restore_sequence(s, early, size, &b, NULL));
+    run(s, a, 0, &r);
+    free(early);
+    uint8_t *blob = save(s, a, &size);
+    make_greedy(s, a);
+    make_greedy(s, b);
+    generate(s, a, 70, SLM_GENERATE_IGNORE_END);
+    run(s, a, 0, &expected);
+    generate(s, b, 70, SLM_GENERATE_IGNORE_END);
+    run(s, b, 0, &r);
+    assert_memory_equal(r.tokens, expected.tokens, 70 * sizeof(int32_t));
+    OK(slm_session_restore_sequence(s, blob, size, &b, NULL));
+    make_greedy(s, b);
+    generate(s, b, 70, SLM_GENERATE_IGNORE_END);
+    run(s, b, 0, &r);
+    assert_int_equal(r.n_tokens, 70);
+    assert_memory_equal(r.tokens, expected.tokens, 70 * sizeof(int32_t));
+    FAILS(slm_session_restore_sequence(s, blob, size, &b, &error), SLM_ERR_BUDGET, SLM_NO_OFFSET);
+    assert_true(b == 0);
+    free(blob);
+    slm_session_release(s);
+    slm_model_release(model);
+}
+
+static slm_status expected_of_byte(size_t i, size_t size, uint64_t *offset)
+{
+    *offset = size - 8;
+    if (i < 8) {
+        *offset = 0;
+        return SLM_ERR_FORMAT;
+    }
+    if (i < 12) {
+        *offset = 8;
+        return SLM_ERR_UNSUPPORTED;
+    }
+    if (i < 24) {
+        *offset = i < 16 ? 12 : 16;
+        return SLM_ERR_MISMATCH;
+    }
+    if (i < 32) {
+        *offset = 24;
+        return SLM_ERR_FORMAT;
+    }
+    return SLM_ERR_CHECKSUM;
+}
+
+static void refuses_every_damage(void **state)
+{
+    (void)state;
+    slm_model *model = make_small(NULL);
+    slm_session *s = make_session(model, 2);
+    slm_sequence a = add_sequence(s, "abcde"), b;
+    size_t size;
+    result r;
+    run(s, a, 0, &r);
+    uint8_t *blob = save(s, a, &size);
+    for (size_t i = 0; i < size; i++) {
+        uint64_t offset;
+        const slm_status expected = expected_of_byte(i, size, &offset);
+        blob[i] ^= 0x5A;
+        error = (slm_error)SLM_ERROR_INIT;
+        const slm_status status = slm_session_restore_sequence(s, blob, size, &b, &error);
+        assert_true(status < 0 && b == 0 && error.code == status);
+        if (i < 32 || i >= 48) {
+            assert_int_equal(status, expected);
+            assert_true(error.offset == offset);
+        }
+        blob[i] ^= 0x5A;
+    }
+    for (size_t n = 0; n < size; n++) {
+        uint8_t *part = malloc(n > 0 ? n : 1);
+        memcpy(part, blob, n);
+        FAILS(slm_session_restore_sequence(s, part, n, &b, &error), SLM_ERR_TRUNCATED, n);
+        free(part);
+    }
+    OK(slm_session_restore_sequence(s, blob, size, &b, NULL));
+    free(blob);
+    slm_session_release(s);
+    slm_model_release(model);
+}
+
+static void refuses_what_belongs_elsewhere(void **state)
+{
+    (void)state;
+    slm_model *model = make_small(NULL);
+    slm_session *s = make_session(model, 1), *other;
+    slm_sequence a = add_sequence(s, "abcdefghij"), b;
+    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+    size_t size;
+    result r;
+    run(s, a, 0, &r);
+    uint8_t *blob = save(s, a, &size);
+    options.n_threads = 1;
+    options.kv_type = SLM_KV_F32;
+    OK(slm_session_create(model, &options, &other, NULL));
+    FAILS(slm_session_restore_sequence(other, blob, size, &b, &error), SLM_ERR_MISMATCH, 12);
+    slm_session_release(other);
+    options.kv_type = SLM_KV_F16;
+    options.context_length = 9;
+    OK(slm_session_create(model, &options, &other, NULL));
+    FAILS(slm_session_restore_sequence(other, blob, size, &b, &error), SLM_ERR_CONTEXT_FULL, 32);
+    slm_session_release(other);
+    slm_model *foreign = make_small("blk.0.ffn_norm.weight");
+    other = make_session(foreign, 1);
+    FAILS(slm_session_restore_sequence(other, blob, size, &b, &error), SLM_ERR_MISMATCH, 16);
+    slm_session_release(other);
+    slm_model_release(foreign);
+    free(blob);
+    slm_session_release(s);
+    slm_model_release(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goes_on_as_if_never_saved),
+        cmocka_unit_test(refuses_every_damage),
+        cmocka_unit_test(refuses_what_belongs_elsewhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
