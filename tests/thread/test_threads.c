@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Eight threads with a session each on one model; for ThreadSanitizer above all. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "slm/session.h"
+#include "slm/tokenizer.h"
+#include "support/tiny_model.h"
+
+#define N_THREADS 8
+#define N_TOKENS 12
+
+#define MUST(condition)                                                     \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                        \
+        }                                                                   \
+    } while (0)
+
+typedef struct job {
+    slm_model *model;
+    uint32_t n_workers;
+    int32_t tokens[N_TOKENS];
+} job;
+
+static void write_tokens(slm_session *session, int32_t *tokens)
+{
+    slm_sequence q;
+    slm_generate_options options = SLM_GENERATE_OPTIONS_INIT;
+    slm_status status = SLM_MORE;
+    uint32_t n = 0;
+    options.max_tokens = N_TOKENS;
+    options.flags = SLM_GENERATE_IGNORE_END;
+    MUST(slm_session_add_sequence(session, &q, NULL) == SLM_OK);
+    MUST(slm_session_append_text(session, q, "some words", 10, SLM_TEXT_ADD_SPECIAL, NULL) == SLM_OK);
+    MUST(slm_session_generate(session, q, &options, NULL) == SLM_OK);
+    while (status == SLM_MORE) {
+        slm_event event = SLM_EVENT_INIT;
+        status = slm_session_step(session, 20, NULL);
+        while (slm_session_get_event(session, &event, NULL) == SLM_OK) {
+            if (event.type == SLM_EVENT_TOKEN) {
+                tokens[n++] = event.token;
+            }
+        }
+    }
+    MUST(status == SLM_OK && n == N_TOKENS);
+}
+
+static void *work(void *ctx)
+{
+    job *j = ctx;
+    for (int i = 0; i < 3; i++) {
+        slm_session *session;
+        slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+        slm_session_memory memory = SLM_SESSION_MEMORY_INIT;
+        options.n_threads = j->n_workers;
+        slm_model *model = slm_model_retain(j->model);
+        slm_tokenizer *tokenizer = slm_tokenizer_retain(slm_model_get_tokenizer(model));
+        MUST(slm_session_estimate(model, &options, &memory, NULL) == SLM_OK);
+        MUST(slm_session_create(model, &options, &session, NULL) == SLM_OK);
+        slm_model_release(model);
+        write_tokens(session, j->tokens);
+        slm_session_release(session);
+        slm_tokenizer_release(tokenizer);
+    }
+    slm_model_release(j->model);
+    return NULL;
+}
+
+int main(void)
+{
+    const tiny_model description = { .type = TINY_Q8_0 };
+    static job jobs[N_THREADS];
+    pthread_t threads[N_THREADS];
+    slm_model *model;
+    size_t size;
+    uint8_t *file = tiny_model_make(&description, &size);
+    MUST(slm_model_load_memory(file, size, NULL, &model, NULL) == SLM_OK);
+    free(file);
+    for (uint32_t i = 0; i < N_THREADS; i++) {
+        jobs[i].model = slm_model_retain(model);
+        jobs[i].n_workers = 1 + i % 3;
+        MUST(pthread_create(&threads[i], NULL, work, &jobs[i]) == 0);
+    }
+    slm_model_release(model);
+    for (uint32_t i = 0; i < N_THREADS; i++) {
+        MUST(pthread_join(threads[i], NULL) == 0);
+        MUST(memcmp(jobs[i].tokens, jobs[0].tokens, sizeof(jobs[0].tokens)) == 0);
+    }
+    return 0;
+}
