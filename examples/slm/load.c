@@ -13,10 +13,12 @@ const char *model_label(const common_options *common)
     return common->model ? common->model : "the embedded model";
 }
 
+/* Small models are there at once: progress appears only when the load takes a while. */
 static int32_t show_progress(void *context, float done)
 {
-    (void)context;
-    fprintf(stderr, "\rloading %3.0f %%", 100.0 * (double)done);
+    const double *begin = context;
+    if (now_seconds() - *begin > 0.3)
+        fprintf(stderr, "\rloading %3.0f %%", 100.0 * (double)done);
     return 0;
 }
 
@@ -42,9 +44,10 @@ int load_model(const common_options *common, slm_model **model, double *seconds)
     slm_model_options options = SLM_MODEL_OPTIONS_INIT;
     int on_terminal = isatty(STDERR_FILENO);
     options.n_threads = common->threads;
-    options.progress = on_terminal ? show_progress : NULL;
-
     double begin = now_seconds();
+    options.progress = on_terminal ? show_progress : NULL;
+    options.progress_ctx = &begin;
+
     slm_status status = common->model
                             ? slm_model_load(common->model, &options, model, &error)
                             : load_embedded(&options, model, &error);
