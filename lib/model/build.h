@@ -14,6 +14,7 @@ typedef struct slmi_builder {
     const slmi_gguf *gguf;
     const slm_model_options *options;
     slmi_pool *pool;
+    uint8_t *used;          /* [n_tensors of gguf] 1: part of the model */
     slmi_index embedding;   /* matrix of the token embedding, which the head may share */
     uint64_t bytes_done;    /* of the file's tensors, for progress */
     uint8_t *staging;       /* [staging_bytes] for sources that are not in memory */
@@ -34,9 +35,6 @@ const slmi_family *slmi_family_find(slmi_text name);
 void slmi_build_llama(slmi_builder *b);
 void slmi_build_qwen2(slmi_builder *b);
 void slmi_build_qwen3(slmi_builder *b);
-
-/* Records the first error. */
-void slmi_build_fail(slmi_builder *b, slm_status status);
 
 /* Metadata "<architecture>.<key>"; the fallback serves if the key is missing. */
 uint32_t slmi_build_u32(slmi_builder *b, const char *key, uint32_t fallback);

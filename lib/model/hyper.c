@@ -12,14 +12,7 @@
 /* Larger numbers are mistakes or attacks; they keep all later products inside 64 bits. */
 #define MOST_LAYERS 1024
 #define MOST_WIDTH (1u << 20)
-#define MOST_CONTEXT (1u << 24)
-
-void slmi_build_fail(slmi_builder *b, slm_status status)
-{
-    if (b->status == SLM_OK) {
-        b->status = status;
-    }
-}
+#define MOST_CONTEXT (1u << 20) /* the range of slmk_sin() */
 
 static void full_key(const slmi_builder *b, const char *key, char *out, size_t size)
 {
@@ -176,6 +169,11 @@ slmi_index slmi_build_rope(slmi_builder *b, uint32_t halves)
         slowing = vector == SLMI_NONE ? NULL : plan->vectors[vector].data;
     }
     for (uint32_t i = 0; i < n_turned / 2; i++) {
+        if (slowing != NULL && !(slowing[i] > 0.0f && slowing[i] < INFINITY)) {
+            b->status = slmi_fail(b->err, SLM_ERR_FORMAT, SLM_NO_OFFSET,
+                                  "rope_freqs.weight[%u] is not a positive number", i);
+            return SLMI_NONE;
+        }
         const double frequency = slmk_pow((double)base, -2.0 * i / n_turned) / (double)factor;
         plan->ropes[rope].frequency[i] = slowing == NULL ? frequency : frequency / (double)slowing[i];
     }

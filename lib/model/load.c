@@ -33,6 +33,19 @@ static slm_status find_vocabulary(slm_model *model, const slmi_gguf *gguf, slm_e
     return SLM_OK;
 }
 
+/* A tensor that the family did not ask for would change the result: better none than a wrong one. */
+static slm_status refuse_unused(const slmi_builder *b, slm_error *err)
+{
+    for (uint32_t i = 0; i < b->gguf->n_tensors; i++) {
+        const slmi_gguf_tensor *tensor = &b->gguf->tensors[i];
+        const int shown = (int)(tensor->name.length < 64 ? tensor->name.length : 64);
+        SLM_FAIL_AT_IF(!b->used[i], SLM_ERR_UNSUPPORTED, tensor->entry_offset,
+                       "tensor '%.*s' has no place in a model of architecture %s", shown,
+                       tensor->name.data, b->model->architecture);
+    }
+    return SLM_OK;
+}
+
 static slm_status run_family(slmi_builder *b, const slmi_family *family)
 {
     slmi_pool pool;
@@ -44,6 +57,9 @@ static slm_status run_family(slmi_builder *b, const slmi_family *family)
     if (status == SLM_OK) {
         family->build(b);
         status = b->status;
+    }
+    if (status == SLM_OK) {
+        status = refuse_unused(b, b->err);
     }
     slmi_free(&b->model->alloc, b->staging, b->staging_bytes, SLMI_CACHE_LINE);
     slmi_pool_destroy(&pool);
@@ -63,7 +79,13 @@ static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_
         .model = model, .gguf = gguf, .options = options, .status = SLM_OK, .err = err
     };
     builder.embedding = SLMI_NONE;
-    SLM_TRY(run_family(&builder, family));
+    builder.used = slmi_new(&model->alloc, gguf->n_tensors, 1);
+    if (builder.used == NULL) {
+        return slmi_alloc_fail(&model->alloc, gguf->n_tensors, err);
+    }
+    const slm_status status = run_family(&builder, family);
+    slmi_free(&model->alloc, builder.used, gguf->n_tensors, 1);
+    SLM_TRY(status);
     model->identity = slmi_hash(model->identity, &model->hyper, sizeof(model->hyper));
     for (uint32_t i = 0; i < model->plan.n_ropes; i++) {
         model->identity = slmi_hash(model->identity, model->plan.ropes[i].frequency,

@@ -37,6 +37,7 @@ static slm_status find(slmi_builder *b, const char *name, uint64_t cols, uint64_
     SLM_FAIL_AT_IF(tensor->type < 0, SLM_ERR_UNSUPPORTED, tensor->entry_offset,
                    "tensor '%s' has weights of type %s (%u), which is not supported", name,
                    type == NULL ? "unknown" : type, tensor->file_type);
+    b->used[tensor - b->gguf->tensors] = 1;
     *out = tensor;
     return SLM_OK;
 }

@@ -89,6 +89,20 @@ static void add_strange_weights(gguf_builder *b)
     free(data);
 }
 
+static void add_unknown_tensor(gguf_builder *b)
+{
+    const float numbers[64] = { 0 };
+    const uint64_t length = 64;
+    gguf_add_tensor(b, "blk.0.ffn_down.bias", TINY_F32, 1, &length, numbers, sizeof(numbers));
+}
+
+static void add_bad_factors(gguf_builder *b)
+{
+    const float factors[8] = { 1, 1, 1, 2, 0, 8, 8, 8 };
+    const uint64_t length = 8;
+    gguf_add_tensor(b, "rope_freqs.weight", TINY_F32, 1, &length, factors, sizeof(factors));
+}
+
 static void refuses_wrong_numbers(void **state)
 {
     (void)state;
@@ -103,6 +117,8 @@ static void refuses_wrong_numbers(void **state)
         { add_epsilon, SLM_ERR_FORMAT, "epsilon" },
         { add_base, SLM_ERR_FORMAT, "rope" },
         { add_turned, SLM_ERR_FORMAT, "rope" },
+        { add_bad_factors, SLM_ERR_FORMAT, "rope_freqs.weight[4]" },
+        { add_unknown_tensor, SLM_ERR_UNSUPPORTED, "blk.0.ffn_down.bias" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const tiny_model description = { .extend = cases[i].extend };
