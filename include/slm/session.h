@@ -78,16 +78,17 @@ SLM_API slm_status slm_session_estimate(const slm_model *model, const slm_sessio
  * @param options  [in] NULL = defaults.
  * @param session  [out] to be released with slm_session_release(); NULL unless SLM_OK.
  * @return SLM_OK; SLM_ERR_INVALID_ARGUMENT; SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET
- *         (max_memory_bytes); SLM_ERR_UNSUPPORTED (cpu_level of another processor).
+ *         (max_memory_bytes); SLM_ERR_UNSUPPORTED (cpu_level of another processor); SLM_ERR_SYSTEM (no
+ *         more locks).
  *
- * Threads: shared (model). Worker threads start at the first step and sleep whenever no call is in
- * progress. Memory: as slm_session_estimate(). Since: 0.1
+ * Threads: shared (model). Worker threads start at the first step; when no call is in progress they
+ * sleep, after a spin of some 20 us. Memory: as slm_session_estimate(). Since: 0.1
  */
 SLM_API slm_status slm_session_create(slm_model *model, const slm_session_options *options,
                                       slm_session **session, slm_error *err);
 
-/** Ends the workers and frees the session and its sequences. NULL does nothing. Threads: confined.
- *  Since: 0.1 */
+/** Ends the workers and frees the session and its sequences; called from a callback of the session's own
+ *  step, that step does so when it ends. NULL does nothing. Threads: confined. Since: 0.1 */
 SLM_API void slm_session_release(slm_session *session);
 
 /** Borrows the session's model. @return NULL for a NULL session. Threads: confined. Since: 0.1 */
@@ -148,7 +149,8 @@ SLM_API slm_status slm_session_append(slm_session *session, slm_sequence sequenc
  *
  * @param text   [in] UTF-8 [length].
  * @param flags  SLM_TEXT_* bits; SLM_TEXT_ADD_SPECIAL has an effect only on an empty sequence.
- * @return as slm_tokenizer_encode() and slm_session_append(); nothing was appended on error.
+ * @return as slm_tokenizer_encode(), but SLM_ERR_CONTEXT_FULL if the ids do not fit, and as
+ *         slm_session_append(); nothing was appended on error.
  *
  * Threads: confined. Memory: scratch during the call. Since: 0.1
  */
@@ -208,8 +210,8 @@ SLM_API slm_status slm_session_generate(slm_session *session, slm_sequence seque
  * @param budget_us  microseconds after which no further piece of work is begun; 0 = a whole batch.
  * @return SLM_MORE (work remains); SLM_OK (all appended tokens are computed and nothing generates);
  *         SLM_CANCELLED (slm_session_cancel() was called); SLM_ERR_NOT_FINITE, SLM_ERR_BUDGET (a
- *         generation met this and ended with a done event, whose status says so; the other sequences
- *         went on and the next step goes on with them); SLM_ERR_BUSY (called from a callback);
+ *         sequence met this: its done or logits event has that status; the other sequences went on
+ *         and the next step goes on with them); SLM_ERR_BUSY (called from a callback);
  *         SLM_ERR_SYSTEM (a worker thread could not be started; nothing changed).
  *
  * Threads: confined; the session's workers run parts of it and are parked when it returns.
@@ -249,11 +251,12 @@ typedef struct slm_event {
     uint32_t n_top;        /**< TOKEN: entries in top_tokens and top_logprobs */
     const int32_t *top_tokens;  /**< [n_top] most probable tokens, best first */
     const float *top_logprobs;  /**< [n_top] their log-probabilities */
-    const float *logits;   /**< LOGITS: float32 [n_logits], not normalised */
+    const float *logits;   /**< LOGITS: float32 [n_logits], not normalised; NULL after an error */
     const void *reserved0; /**< NULL */
-    uint32_t n_logits;     /**< LOGITS: vocabulary size */
+    uint32_t n_logits;     /**< LOGITS: vocabulary size; 0 after an error */
     uint32_t reason;       /**< DONE: SLM_DONE_* */
-    slm_status status;     /**< DONE: the error for SLM_DONE_ERROR, else SLM_OK */
+    slm_status status;     /**< DONE: the error for SLM_DONE_ERROR; LOGITS: SLM_ERR_NOT_FINITE if they
+                                are not finite; else SLM_OK */
     uint32_t n_generated;  /**< DONE: tokens that this generation wrote */
 } slm_event;
 
@@ -305,8 +308,8 @@ SLM_API slm_status slm_session_truncate_sequence(slm_session *session, slm_seque
 
 /**
  * Stops work from any thread: the step in progress, or else the next one, returns SLM_CANCELLED soon
- * (within one piece of work, about 50 us). All generations end with a done event. Tokens whose
- * computation was cut short remain appended and are computed by later steps.
+ * (between two pieces of work, about 50 us, or after the sampling of one token). All generations end with
+ * a done event. Tokens whose computation was cut short remain appended and are computed by later steps.
  *
  * @param session  [in] not NULL; must not be released meanwhile.
  *

@@ -65,7 +65,8 @@ SLM_API void slm_session_release(slm_session *session)
         return;
     }
     if (session->busy) {
-        session->release_when_idle = 1; /* from a callback of its own step, which frees it at its end */
+        /* From a callback of its own step, which frees it at its end. */
+        atomic_store(&session->release_when_idle, 1);
         return;
     }
     slm_model *model = session->model;
@@ -175,10 +176,14 @@ SLM_API slm_status slm_session_step(slm_session *session, uint64_t budget_us, sl
     SLM_TRY(check_session(session, err));
     session->busy = 1;
     const slmi_fpenv before = slmi_fpenv_enter();
-    const slm_status status = slmi_session_step(session, budget_us, err);
+    slm_error own = SLM_ERROR_INIT; /* a row's error does not count if the step is cancelled later */
+    const slm_status status = slmi_session_step(session, budget_us, &own);
+    if (status < 0) {
+        (void)slmi_fail(err, own.code, own.offset, "%s", own.message);
+    }
     slmi_fpenv_leave(before);
     session->busy = 0;
-    if (session->release_when_idle) {
+    if (atomic_load(&session->release_when_idle)) {
         slm_session_release(session);
     }
     return status;

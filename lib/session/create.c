@@ -8,7 +8,6 @@
 #include "base/options.h"
 #include "session/session.h"
 
-#define MOST_THREADS 256
 #define MOST_SEQUENCES 65535
 #define MOST_BATCH 4096
 #define MOST_TOP 64
@@ -22,8 +21,8 @@ static uint32_t or_default(uint32_t value, uint32_t fallback)
 
 static slm_status check_ranges(const slmi_session_config *c, const slmi_hyper *h, slm_error *err)
 {
-    SLM_FAIL_IF(c->n_threads > MOST_THREADS, SLM_ERR_INVALID_ARGUMENT,
-                "n_threads is %u; at most %u are possible", c->n_threads, MOST_THREADS);
+    SLM_FAIL_IF(c->n_threads > SLMI_MOST_THREADS, SLM_ERR_INVALID_ARGUMENT,
+                "n_threads is %u; at most %u are possible", c->n_threads, SLMI_MOST_THREADS);
     SLM_FAIL_IF(c->context_length > h->context_length, SLM_ERR_INVALID_ARGUMENT,
                 "context_length is %u; the model was made for at most %u", c->context_length,
                 h->context_length);

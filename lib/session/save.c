@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A sequence as a blob. Version 1, all numbers little-endian:
+/* A sequence as a blob. Version 1; all numbers but those inside the pages are little-endian, pages and
+ * the model's identity are as this machine has them:
  *
  *    0  "SLMSEQ" 0 0     magic
  *    8  u32  version     1
@@ -9,7 +10,8 @@
  *   32  u32  tokens      n
  *   36  u32  computed    c <= n
  *   40  u32  requested   <= n
- *   44  u32  0
+ *   44  u8   t <= 3      bytes of a character that is not complete yet
+ *   45  u8[3]            these bytes, then zeros
  *   48  u32[n]           token ids, padded with zeros to a multiple of 8 bytes
  *       pages            ceil(c / 64) pages of the cache as they are
  *       u64  checksum    slmi_hash_words() of all before it
@@ -18,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "session/session.h"
 
 #define VERSION 1
@@ -59,6 +62,8 @@ slm_status slmi_sequence_save(const slm_session *session, const slmi_sequence *s
     slmi_write_u32(blob + 32, sequence->n_tokens);
     slmi_write_u32(blob + 36, sequence->n_computed);
     slmi_write_u32(blob + 40, sequence->n_requested);
+    blob[44] = (uint8_t)sequence->stream.n_tail;
+    memcpy(blob + 45, sequence->stream.tail, sequence->stream.n_tail);
     for (uint32_t i = 0; i < sequence->n_tokens; i++) {
         slmi_write_u32(blob + HEADER_BYTES + 4 * (size_t)i, (uint32_t)sequence->tokens[i]);
     }
@@ -114,6 +119,10 @@ static slm_status check_blob(const slm_session *session, const uint8_t *blob, si
                    "%u tokens cannot be computed of %u", h->n_computed, h->n_tokens);
     SLM_FAIL_AT_IF(h->n_requested > h->n_tokens, SLM_ERR_FORMAT, 40,
                    "%u tokens cannot be wanted of %u", h->n_requested, h->n_tokens);
+    SLM_FAIL_AT_IF(blob[44] > 3, SLM_ERR_FORMAT, 44, "no character is %u bytes short of its end",
+                   blob[44]);
+    SLM_FAIL_AT_IF(blob[44] > 0 && !slmi_utf8_is_incomplete((const char *)blob + 45, blob[44]),
+                   SLM_ERR_FORMAT, 45, "these bytes do not begin a character");
     const uint64_t bytes = blob_bytes(h->n_tokens, h->n_pages, session->exec_plan.page_bytes);
     SLM_FAIL_AT_IF(length < bytes, SLM_ERR_TRUNCATED, length, "the blob should have %llu bytes",
                    (unsigned long long)bytes);
@@ -163,6 +172,8 @@ slm_status slmi_sequence_restore(slm_session *session, const uint8_t *blob, size
     sequence->n_tokens = h.n_tokens;
     sequence->n_computed = h.n_computed;
     sequence->n_requested = h.n_requested;
+    sequence->stream.n_tail = blob[44];
+    memcpy(sequence->stream.tail, blob + 45, blob[44]);
     *out = sequence;
     return SLM_OK;
 }

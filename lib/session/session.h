@@ -67,7 +67,7 @@ struct slm_session {
     size_t arena_bytes;
     uint32_t has_barrier;
     uint32_t busy;         /* a step is in progress: calls from callbacks are refused */
-    uint32_t release_when_idle;
+    _Atomic uint32_t release_when_idle;
     _Atomic uint32_t cancel;
 
     slmi_sequence *sequences;  /* [N] */

@@ -41,11 +41,14 @@ static slm_status deliver_logits(slm_session *session, const slmi_wanted *wanted
     const uint32_t n_vocab = session->model->hyper.n_vocab;
     float most;
     sequence->wants_logits[wanted->position / 8] &= (uint8_t)~(1u << wanted->position % 8);
-    SLM_FAIL_IF(!session->config.kernels->max_finite(logits, n_vocab, &most), SLM_ERR_NOT_FINITE,
-                "the logits after token %u are not finite", wanted->position);
     slm_event *event = slmi_event_add(session, SLM_EVENT_LOGITS, sequence);
     event->position = wanted->position;
     event->token = sequence->tokens[wanted->position];
+    if (!session->config.kernels->max_finite(logits, n_vocab, &most)) {
+        event->status = slmi_fail(err, SLM_ERR_NOT_FINITE, SLM_NO_OFFSET,
+                                  "the logits after token %u are not finite", wanted->position);
+        return event->status;
+    }
     event->logits = logits;
     event->n_logits = n_vocab;
     return SLM_OK;
@@ -96,7 +99,7 @@ static slm_status advance(slm_session *session, uint64_t deadline, slm_error *er
         session->phase = SLMI_PHASE_COMPUTE;
     }
     if (session->phase == SLMI_PHASE_COMPUTE) {
-        if (slmi_exec_run(&session->exec, deadline) == SLMI_EXEC_DONE) {
+        if (slmi_exec_run(&session->exec, deadline)) {
             count_computed(session);
         }
     }

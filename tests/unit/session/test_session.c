@@ -434,12 +434,24 @@ static void survives_broken_weights(void **state)
     slm_sequence a = add_sequence(s, "abc"), b = add_sequence(s, "abz"), c = add_sequence(s, "abc");
     result r, expected;
     make_greedy(s, a);
-    make_greedy(s, c);
     generate(s, b, 4, SLM_GENERATE_IGNORE_END);
     run(s, b, 0, &r);
     assert_int_equal(r.last_step, SLM_ERR_NOT_FINITE);
     assert_int_equal(r.reason, SLM_DONE_ERROR);
     assert_int_equal(r.status, SLM_ERR_NOT_FINITE);
+    /* Logits that were asked for come without numbers and with the status. */
+    slm_sequence asking;
+    slm_event event = SLM_EVENT_INIT;
+    const int32_t bad = TINY_LETTER + 25;
+    OK(slm_session_remove_sequence(s, c, NULL));
+    OK(slm_session_add_sequence(s, &asking, NULL));
+    OK(slm_session_append(s, asking, &bad, 1, SLM_APPEND_LOGITS, NULL));
+    FAILS(slm_session_step(s, 0, &error), SLM_ERR_NOT_FINITE, SLM_NO_OFFSET);
+    OK(slm_session_get_event(s, &event, NULL));
+    assert_int_equal(event.type, SLM_EVENT_LOGITS);
+    assert_true(event.sequence == asking && event.logits == NULL && event.n_logits == 0);
+    assert_int_equal(event.status, SLM_ERR_NOT_FINITE);
+    OK(slm_session_remove_sequence(s, asking, NULL));
     generate(s, a, 4, SLM_GENERATE_IGNORE_END);
     run(s, a, 0, &expected);
     assert_int_equal(expected.last_step, SLM_OK);
