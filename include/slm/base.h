@@ -28,6 +28,8 @@ extern "C" {
  * - A call returns a slm_status: 0 is success, a positive value is success with a note, a negative
  *   value is an error. After an error every object involved is as it was before the call unless the
  *   call's comment says otherwise, and can still be used and released.
+ * - Every call may return SLM_ERR_INVALID_ARGUMENT for a NULL that its comment does not allow, and every
+ *   call on a session SLM_ERR_BUSY when it comes from a callback of that session's own step.
  * - `slm_error *err` is always optional (NULL) and always the last parameter. It belongs to the
  *   caller and is written only when the call returns an error.
  * - Options are structs whose first member is `struct_size`; start from SLM_<NAME>_INIT. Zero means
@@ -85,7 +87,7 @@ enum {
 
 /** What went wrong, in the caller's memory. */
 typedef struct slm_error {
-    uint32_t struct_size; /**< sizeof(slm_error), set by the caller; 0 is taken as that */
+    uint32_t struct_size; /**< sizeof(slm_error), set by the caller; 0 = 256, the size in version 0.1 */
     slm_status code;      /**< the status that the call returned */
     uint64_t offset;      /**< byte position in the file, text or blob; SLM_NO_OFFSET = none */
     char message[240];    /**< one sentence, UTF-8, NUL-terminated */

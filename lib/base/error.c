@@ -8,14 +8,24 @@
 
 #include "base/text.h"
 
+/* Size of slm_error in version 0.1, which a struct_size of 0 stands for. */
+#define FIRST_SIZE 256
+
 slm_status slmi_fail(slm_error *err, slm_status code, uint64_t offset, const char *format, ...)
 {
-    if (err != NULL && (err->struct_size == 0 || err->struct_size >= sizeof(slm_error))) {
-        err->code = code;
-        err->offset = offset;
+    const size_t before_message = offsetof(slm_error, message);
+    const size_t size = err == NULL ? 0 : err->struct_size == 0 ? FIRST_SIZE : err->struct_size;
+    if (size < before_message) {
+        return code;
+    }
+    err->code = code;
+    err->offset = offset;
+    if (size > before_message) {
+        const size_t room = size - before_message;
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(err->message, sizeof(err->message), format, arguments);
+        vsnprintf(err->message, room < sizeof(err->message) ? room : sizeof(err->message), format,
+                  arguments);
         va_end(arguments);
         slmi_utf8_trim(err->message);
     }

@@ -26,8 +26,8 @@ void slmi_barrier_wait(slmi_barrier *barrier, void (*last)(void *ctx), void *ctx
 
 typedef void slmi_pool_fn(void *ctx, uint32_t worker);
 
-/* Worker 0 is the caller. Threads start at the first run, sleep between runs, and start afresh in the
- * child of a fork. */
+/* Worker 0 is the caller. slmi_pool_start() starts the threads, and starts them afresh in the child of a
+ * fork; between runs they sleep after a short spin. */
 typedef struct slmi_pool {
     slmi_alloc *alloc;
     uint32_t n_workers;

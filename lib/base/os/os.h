@@ -26,7 +26,10 @@ void slmi_map_close(slmi_map *map);
 /* Monotonic nanoseconds. */
 uint64_t slmi_clock_ns(void);
 
-/* Processors that this process may use, at least 1. */
+/* Most threads that anything here runs on. */
+#define SLMI_MOST_THREADS 256
+
+/* Processors that this process may use, 1..SLMI_MOST_THREADS. */
 uint32_t slmi_cpu_count(void);
 
 typedef struct slmi_mutex {

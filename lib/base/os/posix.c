@@ -80,15 +80,18 @@ uint64_t slmi_clock_ns(void)
 
 uint32_t slmi_cpu_count(void)
 {
+    long n = 0;
 #if defined(__linux__)
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) {
-        return (uint32_t)CPU_COUNT(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        n = CPU_COUNT(&set);
     }
 #endif
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (uint32_t)n : 1;
+    if (n < 1) {
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+    }
+    return n < 1 ? 1 : n > SLMI_MOST_THREADS ? SLMI_MOST_THREADS : (uint32_t)n;
 }
 
 slm_status slmi_mutex_init(slmi_mutex *mutex, slm_error *err)

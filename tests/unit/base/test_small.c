@@ -32,6 +32,20 @@ static void errors(void **state)
     for (size_t i = 0; i + 3 <= sizeof(text); i += 2) {
         memcpy(text + i, "\xC3\xA9", 3);
     }
+    /* Clients of another version have another struct: what fits is written, and no byte more. */
+    slm_error small = SLM_ERROR_INIT;
+    small.struct_size = offsetof(slm_error, message) + 5;
+    memset(small.message, 'x', sizeof(small.message));
+    slmi_fail(&small, SLM_ERR_IO, 7, "sentence");
+    assert_int_equal(small.code, SLM_ERR_IO);
+    assert_string_equal(small.message, "sent");
+    assert_int_equal(small.message[5], 'x');
+    small = (slm_error){ .struct_size = 12, .code = SLM_OK };
+    slmi_fail(&small, SLM_ERR_IO, 7, "sentence");
+    assert_int_equal(small.code, SLM_OK);
+    small = (slm_error){ .struct_size = 4096 };
+    slmi_fail(&small, SLM_ERR_IO, 7, "sentence");
+    assert_string_equal(small.message, "sentence");
     slmi_fail(&err, SLM_ERR_IO, SLM_NO_OFFSET, "%s", text);
     assert_int_equal(strlen(err.message), 238);
 }
