@@ -54,7 +54,9 @@ typedef struct slm_model_options {
  * Loads a model from a GGUF file (version 2 or 3).
  *
  * The file is mapped; its pages are given back as the weights are repacked, so the peak is about the
- * file's size. The file is closed when the call returns.
+ * file's size. The file is closed when the call returns. As with every mapped file, cutting it short
+ * while it is being loaded ends the process on most systems: read files that others write with
+ * slm_model_load_reader().
  *
  * @param path     [in] NUL-terminated UTF-8 path.
  * @param options  [in] NULL = defaults.
@@ -63,7 +65,8 @@ typedef struct slm_model_options {
  * @return SLM_OK; SLM_CANCELLED (by progress); SLM_ERR_INVALID_ARGUMENT; SLM_ERR_NOT_FOUND;
  *         SLM_ERR_IO (unreadable, a directory); SLM_ERR_FORMAT, SLM_ERR_TRUNCATED, SLM_ERR_LIMIT
  *         (offset = byte position in the file); SLM_ERR_UNSUPPORTED (architecture, weight type,
- *         tokenizer or rope scaling, named in the message); SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET.
+ *         tokenizer, rope scaling, or a tensor that has no place in the model, named in the message);
+ *         SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET; SLM_ERR_SYSTEM (no more threads).
  *
  * Ownership: the caller holds one reference. Threads: shared. Memory: about the file's size.
  * Source: github.com/ggml-org/ggml/blob/master/docs/gguf.md. Since: 0.1

@@ -6,10 +6,6 @@
 
 #include "base/options.h"
 
-#define MOST_THREADS 256
-#define DEFAULT_MAX_TENSORS 65536
-#define DEFAULT_MAX_STRING_BYTES ((uint64_t)16 << 20)
-
 slm_status slmi_read_load_options(const slm_model_options *caller, slm_model_options *own,
                                   slm_host *host, slm_error *err)
 {
@@ -23,12 +19,9 @@ slm_status slmi_read_load_options(const slm_model_options *caller, slm_model_opt
         SLM_TRY(slmi_options_copy(host, sizeof(*host), own->host, "slm_host", err));
     }
     own->host = host;
-    SLM_FAIL_IF(own->n_threads > MOST_THREADS, SLM_ERR_INVALID_ARGUMENT,
-                "n_threads is %u; at most %u are possible", own->n_threads, MOST_THREADS);
+    SLM_FAIL_IF(own->n_threads > SLMI_MOST_THREADS, SLM_ERR_INVALID_ARGUMENT,
+                "n_threads is %u; at most %u are possible", own->n_threads, SLMI_MOST_THREADS);
     SLM_FAIL_IF(own->reserved0 != NULL, SLM_ERR_INVALID_ARGUMENT, "reserved0 must be NULL");
-    own->max_tensors = own->max_tensors != 0 ? own->max_tensors : DEFAULT_MAX_TENSORS;
-    own->max_string_bytes =
-        own->max_string_bytes != 0 ? own->max_string_bytes : DEFAULT_MAX_STRING_BYTES;
     return SLM_OK;
 }
 

@@ -10,7 +10,7 @@
 #define REFUSE_NULL(pointer)                                                                  \
     SLM_FAIL_IF((pointer) == NULL, SLM_ERR_INVALID_ARGUMENT, #pointer " must not be NULL")
 
-/* The caller's load options in this version's form, with the limits filled in; own->host is `host`. */
+/* The caller's load options in this version's form; own->host is `host`. */
 slm_status slmi_read_load_options(const slm_model_options *caller, slm_model_options *own,
                                   slm_host *host, slm_error *err);
 

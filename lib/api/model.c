@@ -11,16 +11,22 @@
 #include "slm/tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
+/* What one part of loading took is not there for the next. */
+static void take_from_limit(slm_model_options *options, uint64_t taken)
+{
+    if (options->max_memory_bytes != 0) {
+        options->max_memory_bytes =
+            taken < options->max_memory_bytes ? options->max_memory_bytes - taken : 1;
+    }
+}
+
 static slm_status create_both(const slmi_gguf *gguf, const slm_model_options *options,
                               slm_model **model, slm_error *err)
 {
     slm_tokenizer *tokenizer;
     SLM_TRY(slmi_tokenizer_create(gguf, options->host, options->max_memory_bytes, &tokenizer, err));
     slm_model_options rest = *options;
-    if (rest.max_memory_bytes != 0) {
-        const uint64_t taken = slmi_tokenizer_memory(tokenizer);
-        rest.max_memory_bytes = taken < rest.max_memory_bytes ? rest.max_memory_bytes - taken : 1;
-    }
+    take_from_limit(&rest, slmi_tokenizer_memory(tokenizer));
     const slm_status status = slmi_model_create(gguf, &rest, model, err);
     if (status != SLM_OK) {
         slmi_tokenizer_release(tokenizer);
@@ -42,7 +48,9 @@ static slm_status load(slmi_source *source, const slm_model_options *options, sl
     slm_status status = slmi_open_header(source, options, &alloc, &gguf, err);
     if (status == SLM_OK) {
         const slmi_fpenv before = slmi_fpenv_enter();
-        status = create_both(&gguf, options, model, err);
+        slm_model_options rest = *options;
+        take_from_limit(&rest, atomic_load(&alloc.used));
+        status = create_both(&gguf, &rest, model, err);
         slmi_fpenv_leave(before);
     }
     slmi_gguf_close(&gguf);

@@ -9,6 +9,7 @@
 #include "format/gguf_types.h"
 
 #define DEFAULT_MAX_TENSORS 65536
+#define MAX_ENTRIES 65536 /* of metadata */
 #define DEFAULT_MAX_STRING_BYTES (UINT64_C(16) << 20)
 #define DEFAULT_ALIGNMENT 32
 #define MAX_ALIGNMENT (UINT32_C(1) << 20)
@@ -270,15 +271,14 @@ static slm_status read_version(cursor *c, uint32_t *version, slm_error *err)
     return SLM_OK;
 }
 
-static slm_status read_count(cursor *c, const char *what, uint64_t min_bytes, uint32_t *count,
-                             slm_error *err)
+static slm_status read_count(cursor *c, const char *what, uint64_t most, uint64_t min_bytes,
+                             uint32_t *count, slm_error *err)
 {
     const uint64_t begin = c->position;
     uint64_t n;
     SLM_TRY(read_u64(c, "the counts of tensors and metadata", &n, err));
-    SLM_FAIL_AT_IF(n > c->limits->max_tensors, SLM_ERR_LIMIT, begin,
-                   "the file claims %llu %s; the limit is %llu", (unsigned long long)n, what,
-                   (unsigned long long)c->limits->max_tensors);
+    SLM_FAIL_AT_IF(n > most, SLM_ERR_LIMIT, begin, "the file claims %llu %s; the limit is %llu",
+                   (unsigned long long)n, what, (unsigned long long)most);
     SLM_FAIL_AT_IF(n > remaining(c) / min_bytes, SLM_ERR_TRUNCATED, begin,
                    "the file claims %llu %s, but ends after %llu bytes", (unsigned long long)n,
                    what, (unsigned long long)c->source->size);
@@ -308,8 +308,8 @@ static slm_status read_header(slmi_gguf *gguf, cursor *c, slm_error *err)
 {
     uint32_t n_entries, n_tensors;
     SLM_TRY(read_version(c, &gguf->version, err));
-    SLM_TRY(read_count(c, "tensors", MIN_TENSOR_BYTES, &n_tensors, err));
-    SLM_TRY(read_count(c, "metadata entries", MIN_ENTRY_BYTES, &n_entries, err));
+    SLM_TRY(read_count(c, "tensors", c->limits->max_tensors, MIN_TENSOR_BYTES, &n_tensors, err));
+    SLM_TRY(read_count(c, "metadata entries", MAX_ENTRIES, MIN_ENTRY_BYTES, &n_entries, err));
     SLM_TRY(make_tables(gguf, n_entries, n_tensors, err));
     for (uint32_t i = 0; i < n_entries; i++) {
         SLM_TRY(read_entry(c, &gguf->entries[i], err));

@@ -52,8 +52,8 @@ typedef struct slmi_gguf_tensor {
 } slmi_gguf_tensor;
 
 typedef struct slmi_gguf_limits {
-    uint64_t max_tensors;      /* also the largest number of metadata entries */
-    uint64_t max_string_bytes;
+    uint64_t max_tensors;      /* 0 = 65,536 */
+    uint64_t max_string_bytes; /* 0 = 16 MiB */
 } slmi_gguf_limits;
 
 typedef struct slmi_gguf {
