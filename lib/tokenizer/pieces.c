@@ -2,9 +2,11 @@
 /* Reading the vocabulary: bytes, kinds and scores of its pieces, and a hash table over them. */
 #include "tokenizer/internal.h"
 
-/* A piece block is addressed by 32 bits, ids are int32. */
+/* Pieces are addressed by 32 bits, ids are int32. Real pieces have at most some hundred bytes; every
+ * sequence keeps room for the longest. */
 #define MAX_VOCAB (UINT32_C(1) << 27)
-#define MAX_PIECE_BYTES (UINT32_C(1) << 31)
+#define MAX_BYTES (UINT32_C(1) << 31)
+#define MAX_PIECE_BYTES (UINT32_C(1) << 16)
 
 #define WORD_MARK "\xE2\x96\x81" /* U+2581 */
 
@@ -176,7 +178,7 @@ static slm_status read_vocabulary(const slmi_gguf *gguf, vocabulary *v, slm_erro
     SLM_FAIL_IF(v->tokens == NULL, SLM_ERR_FORMAT, "the file has no 'tokenizer.ggml.tokens'");
     SLM_FAIL_AT_IF(v->tokens->count == 0, SLM_ERR_FORMAT, v->tokens->offset,
                    "the vocabulary is empty");
-    SLM_FAIL_AT_IF(v->tokens->count > MAX_VOCAB || v->tokens->value_bytes > MAX_PIECE_BYTES,
+    SLM_FAIL_AT_IF(v->tokens->count > MAX_VOCAB || v->tokens->value_bytes > MAX_BYTES,
                    SLM_ERR_LIMIT, v->tokens->offset, "the vocabulary has %llu tokens in %llu bytes",
                    (unsigned long long)v->tokens->count,
                    (unsigned long long)v->tokens->value_bytes);
@@ -193,16 +195,20 @@ static uint32_t type_of(const slm_tokenizer *t, const vocabulary *v, uint32_t id
     return t->kind == SLMI_KIND_SPM && byte_of(text) >= 0 ? SLMI_TOKEN_BYTE : SLMI_TOKEN_NORMAL;
 }
 
-static size_t count_bytes(const slm_tokenizer *t, const vocabulary *v)
+static slm_status count_bytes(const slm_tokenizer *t, const vocabulary *v, size_t *bytes,
+                              slm_error *err)
 {
-    size_t bytes = 0;
+    *bytes = 0;
     uint64_t position = 0;
     for (uint32_t id = 0; id < t->n_vocab; id++) {
         uint8_t flags;
         const slmi_text text = slmi_gguf_next_string(v->tokens, &position);
-        bytes += convert(t, text, type_of(t, v, id, text), NULL, &flags);
+        SLM_FAIL_AT_IF(text.length > MAX_PIECE_BYTES, SLM_ERR_LIMIT, v->tokens->offset,
+                       "token %u has %llu bytes; at most %u are possible", id,
+                       (unsigned long long)text.length, MAX_PIECE_BYTES);
+        *bytes += convert(t, text, type_of(t, v, id, text), NULL, &flags);
     }
-    return bytes;
+    return SLM_OK;
 }
 
 /* Ascending integers for descending scores. Source of the bit trick: IEEE 754 numbers order like
@@ -282,7 +288,9 @@ slm_status slmi_pieces_load(slm_tokenizer *t, const slmi_gguf *gguf, slm_error *
     vocabulary v;
     SLM_TRY(read_vocabulary(gguf, &v, err));
     t->n_vocab = (uint32_t)v.tokens->count;
-    SLM_TRY(allocate(t, count_bytes(t, &v), err));
+    size_t bytes;
+    SLM_TRY(count_bytes(t, &v, &bytes, err));
+    SLM_TRY(allocate(t, bytes, err));
     fill(t, &v);
     for (int byte = 0; byte < 256; byte++) {
         const char text[1] = { (char)byte };
