@@ -119,8 +119,5 @@ int slmi_exec_run(slmi_exec *exec, uint64_t deadline)
     exec->leaving = 0;
     atomic_store(&exec->stop, 0);
     slmi_pool_run(exec->pool, work, exec);
-    if (exec->stage == exec->plan->n_stages) {
-        return SLMI_EXEC_DONE;
-    }
-    return atomic_load(exec->cancel) != 0 ? SLMI_EXEC_CANCELLED : SLMI_EXEC_PAUSED;
+    return exec->stage == exec->plan->n_stages;
 }

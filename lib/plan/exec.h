@@ -30,9 +30,6 @@ typedef struct slmi_batch {
     uint32_t *run_tiles;        /* [n_runs + 1] scratch */
 } slmi_batch;
 
-/* Why slmi_exec_run() returned. */
-enum { SLMI_EXEC_DONE, SLMI_EXEC_PAUSED, SLMI_EXEC_CANCELLED };
-
 typedef struct slmi_exec {
     const slmi_exec_plan *plan;
     const slmk_table *kernels;
@@ -61,7 +58,8 @@ size_t slmi_exec_worker_bytes(const slmi_exec_plan *plan);
 /* Begins a batch; the state of an unfinished one is dropped. */
 void slmi_exec_begin(slmi_exec *exec, const slmi_batch *batch);
 
-/* Goes on until the batch is done, the deadline passed or the cancel flag is set. The pool is started. */
+/* Goes on until the batch is done (returns 1), or the deadline passed or the cancel flag is set (0).
+ * The pool is started. */
 int slmi_exec_run(slmi_exec *exec, uint64_t deadline);
 
 /* Row of a value in its float form. */

@@ -152,16 +152,6 @@ slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_w
     return SLM_OK;
 }
 
-slmi_value slmi_plan_find_value(const slmi_plan *plan, const char *name)
-{
-    for (uint32_t i = 0; i < plan->n_values; i++) {
-        if (strcmp(plan->values[i].name, name) == 0) {
-            return (slmi_value)i;
-        }
-    }
-    return SLMI_NONE;
-}
-
 uint64_t slmi_plan_weight_bytes(const slmi_plan *plan)
 {
     uint64_t bytes = 0;

@@ -114,9 +114,6 @@ slm_status slmi_plan_add_rope(slmi_plan *plan, uint32_t n_pairs, uint32_t halves
 slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_width, slmi_index *out,
                               slm_error *err);
 
-/* The value with this name, or SLMI_NONE. */
-slmi_value slmi_plan_find_value(const slmi_plan *plan, const char *name);
-
 /* Bytes of all matrices' panels. */
 uint64_t slmi_plan_weight_bytes(const slmi_plan *plan);
 

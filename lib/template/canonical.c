@@ -311,7 +311,7 @@ static void write_statement(maker *m, const char *begin, const char *end)
     const unsigned is_branch = slmi_token_is(word, "elif") || slmi_token_is(word, "else");
     const unsigned is_end = slmi_token_is(word, "endif") || slmi_token_is(word, "endfor");
     unsigned failed = 0;
-    piece statement;
+    piece statement = { 0 };
     spell(&statement, begin, end, &failed);
     if ((is_branch || is_end) && m->n_frames == 0) {
         m->failed = 1;
