@@ -13,7 +13,7 @@
 /* A vocabulary of all bytes in GPT-2's alphabet, and some merges. */
 static void add_bytes_vocabulary(gguf_builder *b, const char *pre)
 {
-    static const char *const more[] = { "ab", "abab", "\xC4\xA0" "a", "\xC4\x8A\xC4\x8A", "11", "'s" };
+    static const char *const more[] = { "ab", "abab", ("\xC4\xA0" "a"), "\xC4\x8A\xC4\x8A", "11", "'s" };
     static const char *const merges[] = { "a b", "ab ab", "\xC4\xA0 a", "\xC4\x8A \xC4\x8A", "1 1",
                                           "' s" };
     static const char *const special[] = { "<|im_end|>", "<t", "<t>" };

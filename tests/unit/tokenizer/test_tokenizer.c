@@ -30,7 +30,7 @@ static void add_spm(gguf_builder *b)
 enum { X_A, X_B, X_SPACE, X_AB, X_SPACE_AB, X_TEXT_END, X_TURN_END, X_TOOL, X_TOOL_LONG, N_BPE };
 
 static const char *const bpe_tokens[N_BPE] = {
-    "a", "b", "\xC4\xA0", "ab", "\xC4\xA0" "ab", "<|endoftext|>", "<|im_end|>", "<t", "<t>",
+    "a", "b", "\xC4\xA0", "ab", ("\xC4\xA0" "ab"), "<|endoftext|>", "<|im_end|>", "<t", "<t>",
 };
 static const int32_t bpe_types[N_BPE] = { 1, 1, 1, 1, 1, 3, 3, 4, 4 };
 static const char *const bpe_merges[] = { "a b", "\xC4\xA0 ab", "a zz", "b b", "nonsense", "" };
