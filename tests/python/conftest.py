@@ -47,6 +47,13 @@ def chatml():
 
 
 @pytest.fixture(scope="session")
+def broken():
+    """The tiny model, but the logits after the token 284 ("z") are not finite."""
+    with slm.Model(tiny_model.make(broken=284)) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
 def unknown_template():
     with slm.Model(tiny_model.make(chat_template="{{ something_else }}")) as model:
         yield model

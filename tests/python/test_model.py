@@ -213,6 +213,23 @@ def test_chat(chatml):
     assert isinstance(answer, str)
 
 
+def test_a_chat_goes_on_as_the_template_says(chatml):
+    question, again = {"role": "user", "content": "a"}, {"role": "user", "content": "b"}
+    with chatml.session() as session, session.sequence() as sequence:
+        sequence.append(chatml.encode_chat([question]))
+        list(sequence.generate(max_tokens=3, ignore_end=True, temperature=0.0))
+        answer = sequence.tokens[-3:]
+        sequence.append([chatml.tokenizer.info.eot])  # it was cut
+        sequence.append(chatml.encode_chat([again], is_continuation=True))
+        ids = sequence.tokens
+    messages = [question, {"role": "assistant", "content": "c"}, again]
+    whole = chatml.encode_chat(messages)
+    i = whole.index(chatml.tokenizer.encode("c")[-1])
+    assert ids == whole[:i] + answer + whole[i + 1:]
+    text = chatml.render_chat([question]) + "c<|im_end|>"
+    assert text + chatml.render_chat([again], is_continuation=True) == chatml.render_chat(messages)
+
+
 def test_chat_errors(chatml, unknown_template):
     with pytest.raises(slm.UnsupportedError, match="something_else"):
         unknown_template.chat_format

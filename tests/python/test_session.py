@@ -255,6 +255,74 @@ def test_logits_of_bad_ids(tiny):
         assert len(session.logits([1])) == 1
 
 
+def test_logits_do_not_mix_with_those_of_a_call_that_was_cancelled(tiny):
+    with tiny.session(n_sequences=2) as session, session.sequence() as sequence:
+        expected = session.logits([1, 259, 260, 261])[2:]
+        session.cancel()
+        with pytest.raises(slm.CancelledError):
+            sequence.logits([1, 259])
+        assert sequence.logits([260, 261]) == expected
+
+
+# ---- errors of one sequence among several ----
+
+
+def test_logits_that_are_not_finite(broken):
+    with broken.session(kv_type="f32") as session:
+        expected = session.logits([1, 259, 260])
+        with pytest.raises(slm.NotFiniteError, match="after token 2"):
+            session.logits([1, 259, 284, 260])
+        assert session.logits([1, 259, 260]) == expected
+
+
+@pytest.mark.parametrize("first", ["innocent", "owner"])
+def test_only_its_owner_sees_that_a_generation_is_not_finite(broken, first):
+    settings = {**GREEDY, "max_tokens": 8, "ignore_end": True}
+    with broken.session(n_sequences=2) as session:
+        expected = session.text([1, 259], **settings)
+        owner = session.generate([1, 284], **settings)
+        innocent = session.generate([1, 259], **settings)
+        text = next(innocent) if first == "innocent" else ""
+        with pytest.raises(slm.NotFiniteError):
+            next(owner)
+        assert owner.finish_reason == "error"
+        assert text + "".join(innocent) == expected
+
+
+def test_only_its_owner_sees_that_the_pool_is_used_up(tiny):
+    settings = {**GREEDY, "max_tokens": 30, "ignore_end": True}
+    with tiny.session(n_sequences=2, pool_tokens=128) as session:  # a page of 64 tokens for each
+        expected = session.text([1, 259], **settings)
+        owner = session.generate([1] + [260] * 59, tokens=True, **settings)
+        innocent = session.generate([1, 259], **settings)
+        assert "".join(innocent) == expected and innocent.finish_reason == "length"
+        written = []
+        with pytest.raises(slm.BudgetError):
+            for token in owner:
+                written.append(token)
+        assert len(written) == owner.n_generated == 4
+
+
+def test_logits_while_another_sequence_fails(broken):
+    with broken.session(n_sequences=2, kv_type="f32") as session:
+        expected = session.logits([1, 259])
+        with session.sequence() as sequence:
+            owner = session.generate([1, 284], **GREEDY)
+            assert sequence.logits([1, 259]) == expected
+            with pytest.raises(slm.NotFiniteError):
+                next(owner)
+
+
+def test_logits_that_nobody_waits_for_any_more_fail_silently(broken):
+    with broken.session(n_sequences=2) as session, session.sequence() as sequence:
+        expected = session.text([1, 259], max_tokens=8, ignore_end=True, **GREEDY)
+        session.cancel()
+        with pytest.raises(slm.CancelledError):
+            sequence.logits([1, 284])
+        assert session.text([1, 259], max_tokens=8, ignore_end=True, **GREEDY) == expected
+        assert sequence.n_computed == 2
+
+
 # ---- settings ----
 
 

@@ -350,7 +350,9 @@ class Model:
                     add_generation_prompt: bool = True, is_continuation: bool = False) -> str:
         """The conversation as the text that the model was trained to see, BOS excluded.
 
-        A message is a mapping with "role" ("system", "user", "assistant") and "content".
+        A message is a mapping with "role" ("system", "user", "assistant") and "content". With
+        `is_continuation` the text follows a conversation that ended with the end of a turn, and begins
+        with what stands between two messages.
         """
         array, flags = _messages(messages, add_generation_prompt, is_continuation)
         return read_bytes("slm_chat_render", self.handle, array, len(array), flags,
@@ -358,7 +360,11 @@ class Model:
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]], *,
                     add_generation_prompt: bool = True, is_continuation: bool = False) -> list[int]:
-        """The conversation as token ids. Text in a message never becomes a control token."""
+        """The conversation as token ids. Text in a message never becomes a control token.
+
+        `is_continuation` is for a sequence that ends with the token `tokenizer.info.eot`. An answer
+        that was cut, say by max_tokens, has no such token yet: append it first.
+        """
         array, flags = _messages(messages, add_generation_prompt, is_continuation)
         return read_ids("slm_chat_encode", self.handle, array, len(array), flags, guess=1024)
 

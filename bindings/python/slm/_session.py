@@ -135,6 +135,15 @@ class _Done:
     text: str
 
 
+@dataclass
+class _Rows:
+    """The logits that a call waits for: those from the position `first` on."""
+
+    first: int
+    rows: list[array[float]]
+    error: SlmError | None = None
+
+
 class Generation(Iterator[T], Generic[T]):
     """A text being written: iterate over it. `finish_reason` and `n_generated` are known at its
     end: "length", "end", "stop", "context" (full) or "cancelled"."""
@@ -176,7 +185,7 @@ class Generation(Iterator[T], Generic[T]):
         self.finish_reason, self.n_generated = done.reason, done.n_generated
         self.close()
         if done.reason == "error":
-            raise error_from_status(done.status, "the generation failed")
+            raise error_from_status(done.status)
 
     def cancel(self) -> None:
         """Stops all generations of the session; from any thread. What is iterated next is their
@@ -286,15 +295,17 @@ class Sequence:
         """Appends tokens and returns the logits after each, not normalised."""
         session, ids = self.session, id_array(tokens)
         with session._lock:
-            rows = session._logits[self._id] = []
-            session._call("slm_session_append", self._id, ids, len(ids), _abi.APPEND_LOGITS)
-            self._end_generation()
+            wanted = session._logits[self._id] = _Rows(int(self._info().n_tokens), [])
             try:
-                while len(rows) < len(ids):
+                session._call("slm_session_append", self._id, ids, len(ids), _abi.APPEND_LOGITS)
+                self._end_generation()
+                while wanted.error is None and len(wanted.rows) < len(ids):
                     session._step()
             finally:
                 del session._logits[self._id]
-        return rows
+        if wanted.error is not None:
+            raise wanted.error
+        return wanted.rows
 
     def _info(self) -> _abi.SequenceInfo:
         info = _abi.SequenceInfo()
@@ -373,7 +384,7 @@ class Session:
         self._handle: int | None = None
         self._lock = threading.RLock()
         self._sequences: weakref.WeakValueDictionary[int, Sequence] = weakref.WeakValueDictionary()
-        self._logits: dict[int, list[array[float]]] = {}  # rows that are waited for
+        self._logits: dict[int, _Rows] = {}  # what is waited for, by sequence
         self._leavings: deque[_Leaving] = deque()
         self.model = model
         handle = ctypes.c_void_p()
@@ -436,36 +447,48 @@ class Session:
                 pass  # it was removed in the meantime
 
     def _step(self) -> None:
+        """Does a step for all sequences. An error that an event tells of is its sequence's affair."""
         with self._lock:
             status = _abi.OK
+            error: SlmError | None = None
             try:
                 status = self._call("slm_session_step", 0)
+            except SlmError as raised:
+                error = raised
             finally:
-                found = self._take_events()
-            if status == _abi.CANCELLED and not found:
+                statuses = self._take_events()
+            if error is not None and error.code not in statuses:
+                raise error
+            if status == _abi.CANCELLED and not statuses:
                 raise CancelledError("the session was cancelled")
-            if status == _abi.OK and not found:
+            if status == _abi.OK and not statuses:
                 raise StateError("there is nothing left to compute: the sequence was changed while "
                                  "it generated")
 
-    def _take_events(self) -> bool:
-        found = False
+    def _take_events(self) -> set[int]:
+        """Gives each event to whom it concerns. Returns the statuses of the events."""
+        statuses = set()
         event = _abi.Event()
         while (self._handle is not None
                and _abi.call("slm_session_get_event", self._handle, event) == _abi.OK):
-            found = True
+            statuses.add(int(event.status))
             if event.type == _abi.EVENT_LOGITS:
                 self._take_logits(event)
             else:
                 self._take_text(event)
-        return found
+        return statuses
 
     def _take_logits(self, event: _abi.Event) -> None:
-        rows = self._logits.get(event.sequence)
-        if rows is not None:
-            row = array("f")
-            row.frombytes(ctypes.string_at(event.logits, 4 * event.n_logits))
-            rows.append(row)
+        wanted = self._logits.get(event.sequence)
+        if wanted is None or event.position < wanted.first:
+            return  # of a call that ended with an error
+        if event.status != _abi.OK:
+            wanted.error = wanted.error or error_from_status(
+                event.status, f"the logits after token {event.position} are not finite")
+            return
+        row = array("f")
+        row.frombytes(ctypes.string_at(event.logits, 4 * event.n_logits))
+        wanted.rows.append(row)
 
     def _take_text(self, event: _abi.Event) -> None:
         sequence = self._sequences.get(event.sequence)
