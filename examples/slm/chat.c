@@ -108,15 +108,24 @@ static slm_status start_afresh(chat *c, slm_error *error)
     return slm_session_truncate_sequence(c->session, c->sequence, 0, error);
 }
 
-/* An answer that was cut off gets its end, so that the next question is not taken for a part of it. */
+/* An answer ends as the format has it: one that was cut off gets its end, so that the next question is
+ * not taken for a part of it, and another token that ended it gives way. */
 static slm_status end_answer(chat *c, const stream_result *result, slm_error *error)
 {
     if (result->reason == SLM_DONE_CONTEXT_FULL)
         return start_afresh(c, error);
-    if (result->reason == SLM_DONE_END || c->end_of_turn < 0)
+    if (c->end_of_turn < 0)
         return SLM_OK;
-    slm_status status =
-        slm_session_append(c->session, c->sequence, &c->end_of_turn, 1, 0, error);
+    slm_sequence_info info = SLM_SEQUENCE_INFO_INIT;
+    slm_status status = slm_session_get_sequence_info(c->session, c->sequence, &info, error);
+    if (status == SLM_OK && result->reason == SLM_DONE_END) {
+        uint32_t last = info.n_tokens - 1;
+        if (info.tokens[last] == c->end_of_turn)
+            return SLM_OK;
+        status = slm_session_truncate_sequence(c->session, c->sequence, last, error);
+    }
+    if (status == SLM_OK)
+        status = slm_session_append(c->session, c->sequence, &c->end_of_turn, 1, 0, error);
     return status == SLM_ERR_CONTEXT_FULL ? start_afresh(c, error) : status;
 }
 

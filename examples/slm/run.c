@@ -48,7 +48,7 @@ static int parse(const command *self, run_options *o, int argc, char **argv)
 
 /* ---- what a token was worth ---- */
 
-/* Where a token's figures go: standard error, or a JSON array that is open on it. */
+/* Where a token's figures go: standard error, or a JSON array that is open. */
 typedef struct token_log {
     const slm_tokenizer *tokenizer;
     json *out; /* NULL = lines of text */
@@ -146,6 +146,38 @@ static slm_status prepare(const run_options *o, slm_model *model, slm_session **
     return status;
 }
 
+static slm_status no_memory(slm_error *error)
+{
+    snprintf(error->message, sizeof error->message, "there is no memory for the figures");
+    return SLM_ERR_OUT_OF_MEMORY;
+}
+
+/* Streams the text; the JSON follows when all went well, for an error is told in one line instead. */
+static slm_status write_with_json(slm_session *session, slm_sequence sequence,
+                                  const slm_generate_options *options, token_log *log,
+                                  double load_seconds, stream_result *result, slm_error *error)
+{
+    char *text = NULL;
+    size_t length = 0;
+    json j = { open_memstream(&text, &length), 0, 0 };
+    if (!j.out)
+        return no_memory(error);
+    log->out = &j;
+    json_open(&j, NULL, '{');
+    json_open(&j, "tokens", '[');
+    slm_status status =
+        stream_text(session, sequence, options, log_token, log, result, error);
+    json_close(&j, ']');
+    write_figures(&j, result, load_seconds);
+    json_close(&j, '}');
+    if (fclose(j.out) != 0 && status == SLM_OK)
+        status = no_memory(error);
+    if (status == SLM_OK)
+        fwrite(text, 1, length, stderr);
+    free(text);
+    return status;
+}
+
 /* Streams the text, and what the options want to know of it besides. */
 static slm_status write_on(const run_options *o, slm_session *session, slm_sequence sequence,
                            double load_seconds, stream_result *result, slm_error *error)
@@ -155,23 +187,13 @@ static slm_status write_on(const run_options *o, slm_session *session, slm_seque
     options.n_top = o->n_logprobs;
     options.stop = o->stop.items;
     options.n_stop = o->stop.n;
-    json j = { stderr, 0, 0 };
-    token_log log = { .tokenizer = slm_model_get_tokenizer(slm_session_get_model(session)),
-                      .out = o->common.json ? &j : NULL };
-    if (!log.out) {
-        slm_status status = stream_text(session, sequence, &options,
-                                        o->n_logprobs ? log_token : NULL, &log, result, error);
-        if (status == SLM_OK)
-            print_figures(result);
-        return status;
-    }
-    json_open(&j, NULL, '{');
-    json_open(&j, "tokens", '[');
-    slm_status status =
-        stream_text(session, sequence, &options, log_token, &log, result, error);
-    json_close(&j, ']');
-    write_figures(&j, result, load_seconds);
-    json_close(&j, '}');
+    token_log log = { .tokenizer = slm_model_get_tokenizer(slm_session_get_model(session)) };
+    if (o->common.json)
+        return write_with_json(session, sequence, &options, &log, load_seconds, result, error);
+    slm_status status = stream_text(session, sequence, &options, o->n_logprobs ? log_token : NULL,
+                                    &log, result, error);
+    if (status == SLM_OK)
+        print_figures(result);
     return status;
 }
 

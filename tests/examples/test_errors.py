@@ -43,6 +43,18 @@ def test_prompt_longer_than_the_context(slm):
     assert_one_line(slm("run", "-p", "word " * 50, "-c", 16), 1, "the prompt", "16")
 
 
+@pytest.mark.parametrize("options", [
+    (), ("--json",), ("--logprobs", "2"), ("--json", "--logprobs", "2"),
+], ids=" ".join)
+def test_an_error_of_the_text_is_one_line_in_every_form(slm, tiny, options):
+    def assert_error(word, *arguments):
+        done = slm("run", *arguments, "--temp", 0, *options)
+        assert done.code == 1 and done.err.startswith("slm: "), done.err
+        assert done.err.count("\n") == 1 and word in done.err, done.err
+    assert_error("full", tiny(), "-p", "a" * 14, "-c", 16)  # BOS, a space and the letters
+    assert_error("infinite or not a number", tiny(broken=284), "-p", "abcz")
+
+
 def test_prompt_that_is_not_utf8(slm, tmp_path):
     path = tmp_path / "prompt.txt"
     path.write_bytes(b"abc\xff")

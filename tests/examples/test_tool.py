@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+import slm as slm_package
 
 CHATML = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
           "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
@@ -134,6 +135,32 @@ def test_chat_in_chatml(slm, tiny):
     path = tiny(chat_template=CHATML, extra_tokens=CHATML_TOKENS, context=256)
     done = slm("chat", path, "-n", 4, "--system", "be kind", stdin="hello\nagain\n")
     assert done.code == 0 and done.err == ""
+
+
+@pytest.mark.parametrize("seed, limit, last", [
+    (1, 4, None), (30, 2, None),  # cut
+    (30, 3, 287), (2, 40, 287),   # ended with <|im_end|>, once with the last token that it might write
+    (5, 40, 2),                   # ended with </s>
+])
+def test_chat_goes_on_as_the_template_says(slm, tiny, seed, limit, last):
+    path = tiny(chat_template=CHATML, extra_tokens=CHATML_TOKENS, context=256, seed=seed)
+    settings = {"max_tokens": limit, "temperature": 0.0}
+    hello, again = ({"role": "user", "content": text} for text in ("hello", "again"))
+    with slm_package.Model(path) as model, model.session() as session:
+        sequence = session.sequence()
+        sequence.append(model.encode_chat([hello]))
+        first = "".join(sequence.generate(**settings))
+        ids = sequence.tokens
+        assert last is None or ids.pop() == last
+        # What follows an answer in the template, from its end token on.
+        answer = {"role": "assistant", "content": "a"}
+        whole = model.encode_chat([hello, answer, again])
+        following = whole[whole.index(287, whole.index(287) + 1):]
+        sequence.remove()
+        second = session.text(ids + following, **settings)
+    done = slm("chat", path, "-n", limit, "--temp", 0, stdin="hello\nagain\n")
+    assert done.code == 0 and done.err == ""
+    assert done.out == f"{first}\n{second}\n"
 
 
 def test_chat_starts_afresh_when_the_context_is_full(slm, tiny):

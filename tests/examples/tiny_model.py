@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Makes the bytes of a tiny random llama model in GGUF, with a byte-wise vocabulary."""
+import math
 import random
 import struct
 
@@ -32,8 +33,9 @@ def vocabulary(extra_tokens):
     return pieces, types
 
 
-def make(chat_template=None, context=128, extra_tokens=(), with_weights=True, seed=1):
-    """`extra_tokens` become control tokens, as a chat template needs them."""
+def make(chat_template=None, context=128, extra_tokens=(), with_weights=True, seed=1, broken=None):
+    """`extra_tokens` become control tokens, as a chat template needs them. The embedding of the token
+    `broken` is not a number, so neither are the logits after it."""
     pieces, types = vocabulary(extra_tokens)
     entries = [
         ("general.architecture", STRING, text("llama")),
@@ -65,6 +67,8 @@ def make(chat_template=None, context=128, extra_tokens=(), with_weights=True, se
             ("attn_v", (WIDTH, WIDTH)), ("attn_output", (WIDTH, WIDTH)), ("ffn_norm", (WIDTH,)),
             ("ffn_gate", (FFN, WIDTH)), ("ffn_up", (FFN, WIDTH)), ("ffn_down", (WIDTH, FFN)),
         )]  # fmt: skip
+    if broken is not None:
+        shapes.append(("output.weight", (len(pieces), WIDTH)))  # or else all logits were broken
     if not with_weights:
         shapes = []
 
@@ -76,6 +80,9 @@ def make(chat_template=None, context=128, extra_tokens=(), with_weights=True, se
         n = shape[0] * (shape[1] if len(shape) > 1 else 1)
         out += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape[::-1], 0, len(data))
         center = 1.0 if len(shape) == 1 else 0.0
-        data += struct.pack(f"<{n}f", *(center + draw.gauss(0, 0.3) for _ in range(n)))
+        values = [center + draw.gauss(0, 0.3) for _ in range(n)]
+        if name == "token_embd.weight" and broken is not None:
+            values[broken * WIDTH:(broken + 1) * WIDTH] = [math.nan] * WIDTH
+        data += struct.pack(f"<{n}f", *values)
     out += bytes(-len(out) % 32)
     return bytes(out + data)
