@@ -20,13 +20,13 @@ static slm_status print_answer(slm_session *session, slm_error *error)
 }
 
 /* One turn. `flags` is 0 for the first one and SLM_CHAT_CONTINUE for all others: the sequence holds what
- * was said before, so only the new message is encoded, appended and computed. */
+ * was said before, so only the new message is encoded, appended and computed. It must then end with the
+ * model's end-of-turn token, so an answer is not cut: it runs to its end, or until the context is full,
+ * which also ends the conversation. */
 static slm_status take_turn(slm_session *session, slm_sequence sequence, const char *line,
                             uint32_t flags, slm_error *error)
 {
     const slm_chat_message message = { "user", line, strlen(line) };
-    slm_generate_options options = SLM_GENERATE_OPTIONS_INIT;
-    options.max_tokens = 200;
     int32_t ids[4096];
     size_t n_ids = 0;
 
@@ -36,7 +36,7 @@ static slm_status take_turn(slm_session *session, slm_sequence sequence, const c
     if (status == SLM_OK)
         status = slm_session_append(session, sequence, ids, n_ids, 0, error);
     if (status == SLM_OK)
-        status = slm_session_generate(session, sequence, &options, error);
+        status = slm_session_generate(session, sequence, NULL, error);
     return status == SLM_OK ? print_answer(session, error) : status;
 }
 

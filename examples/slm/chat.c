@@ -22,7 +22,11 @@ typedef struct chat {
     slm_sequence sequence;
     int32_t end_of_turn; /* the token that ends an answer; -1 = the format has none */
     int continues;       /* a turn is in the sequence already */
+    uint32_t n_context;  /* tokens that the sequence can hold */
+    uint32_t n_answered, n_refused; /* messages */
 } chat;
+
+enum { DEFAULT_CONTEXT = 4096 };
 
 static int parse(const command *self, chat_options *o, int argc, char **argv)
 {
@@ -36,7 +40,11 @@ static int parse(const command *self, chat_options *o, int argc, char **argv)
     };
     options_add(&table, rows);
     options_add_sampling(&table, &o->sampling);
-    return options_parse(self, &table, &o->common, argc, argv);
+    int code = options_parse(self, &table, &o->common, argc, argv);
+    size_t length = o->system ? strlen(o->system) : 0;
+    if (code == EXIT_GO_ON && length > valid_utf8(o->system, length))
+        return usage_error(self, "--system takes text in UTF-8");
+    return code;
 }
 
 static slm_status open_chat(chat *c, slm_error *error)
@@ -46,7 +54,6 @@ static slm_status open_chat(chat *c, slm_error *error)
     slm_tokenizer_info tokenizer = SLM_TOKENIZER_INFO_INIT;
     slm_session_options options = SLM_SESSION_OPTIONS_INIT;
     options.n_threads = o->common.threads;
-    options.context_length = o->common.context;
     slm_sampler *sampler = NULL;
     const char *format = NULL;
 
@@ -58,6 +65,10 @@ static slm_status open_chat(chat *c, slm_error *error)
     c->end_of_turn = tokenizer.eot >= 0 ? tokenizer.eot : tokenizer.eos;
     if (status == SLM_OK && strcmp(format, "bare") == 0)
         c->end_of_turn = -1;
+    c->n_context = o->common.context ? o->common.context
+                   : info.context_length < DEFAULT_CONTEXT ? info.context_length
+                                                           : DEFAULT_CONTEXT;
+    options.context_length = c->n_context;
     if (status == SLM_OK)
         status = slm_session_create(c->model, &options, &c->session, error);
     if (status == SLM_OK)
@@ -70,11 +81,13 @@ static slm_status open_chat(chat *c, slm_error *error)
     return status;
 }
 
-/* Appends a turn in the model's own format. The system text goes before the first one. */
-static slm_status append_turn(chat *c, const char *line, size_t length, slm_error *error)
+/* Encodes a turn in the model's own format. The system text goes before the first one. The caller frees
+ * *ids. */
+static slm_status encode_turn(const chat *c, const char *line, size_t length, int32_t **ids,
+                              size_t *n_ids, slm_error *error)
 {
     slm_chat_message messages[2];
-    size_t n = 0, n_ids = 0;
+    size_t n = 0;
     uint32_t flags = SLM_CHAT_ADD_GENERATION_PROMPT;
     const char *system = c->options->system;
     if (c->continues)
@@ -84,21 +97,16 @@ static slm_status append_turn(chat *c, const char *line, size_t length, slm_erro
     messages[n++] = (slm_chat_message){ "user", line, length };
 
     /* Once for the number of ids, once for the ids. */
-    slm_status status = slm_chat_encode(c->model, messages, n, flags, NULL, 0, &n_ids, error);
+    *ids = NULL;
+    slm_status status = slm_chat_encode(c->model, messages, n, flags, NULL, 0, n_ids, error);
     if (status != SLM_ERR_BUFFER_TOO_SMALL)
         return status;
-    int32_t *ids = malloc(n_ids * sizeof *ids);
-    if (!ids) {
+    *ids = malloc(*n_ids * sizeof **ids);
+    if (!*ids) {
         snprintf(error->message, sizeof error->message, "there is no memory for the message");
         return SLM_ERR_OUT_OF_MEMORY;
     }
-    status = slm_chat_encode(c->model, messages, n, flags, ids, n_ids, &n_ids, error);
-    if (status == SLM_OK)
-        status = slm_session_append(c->session, c->sequence, ids, n_ids, 0, error);
-    free(ids);
-    if (status == SLM_OK)
-        c->continues = 1;
-    return status;
+    return slm_chat_encode(c->model, messages, n, flags, *ids, *n_ids, n_ids, error);
 }
 
 static slm_status start_afresh(chat *c, slm_error *error)
@@ -129,8 +137,49 @@ static slm_status end_answer(chat *c, const stream_result *result, slm_error *er
     return status == SLM_ERR_CONTEXT_FULL ? start_afresh(c, error) : status;
 }
 
-/* One turn: the question in, the answer out. An error of the message leaves the conversation as it
- * was, so the next line is read after a note. */
+/* Whether a turn and at least one token of its answer fit after what was said. */
+static slm_status has_room(const chat *c, size_t n_ids, int *fits, slm_error *error)
+{
+    slm_sequence_info info = SLM_SEQUENCE_INFO_INIT;
+    slm_status status = slm_session_get_sequence_info(c->session, c->sequence, &info, error);
+    *fits = n_ids < c->n_context - info.n_tokens;
+    return status;
+}
+
+/* A turn that does not fit after what was said begins a new conversation, if it fits there; else it is
+ * refused and the conversation stays as it was. */
+static slm_status append_turn(chat *c, const char *line, size_t length, slm_error *error)
+{
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    int fits = 0, continued = c->continues;
+    slm_status status = encode_turn(c, line, length, &ids, &n_ids, error);
+    if (status == SLM_OK)
+        status = has_room(c, n_ids, &fits, error);
+    if (status == SLM_OK && !fits && continued) {
+        free(ids);
+        c->continues = 0;
+        status = encode_turn(c, line, length, &ids, &n_ids, error);
+        c->continues = continued;
+        fits = n_ids < c->n_context;
+        if (status == SLM_OK && fits)
+            status = start_afresh(c, error);
+    }
+    if (status == SLM_OK && !fits) {
+        snprintf(error->message, sizeof error->message,
+                 "its %zu tokens and an answer do not fit in the context of %u", n_ids,
+                 c->n_context);
+        status = SLM_ERR_CONTEXT_FULL;
+    }
+    if (status == SLM_OK)
+        status = slm_session_append(c->session, c->sequence, ids, n_ids, 0, error);
+    free(ids);
+    if (status == SLM_OK)
+        c->continues = 1;
+    return status;
+}
+
+/* One turn: the question in, the answer out. */
 static slm_status take_turn(chat *c, const char *line, size_t length, slm_error *error)
 {
     slm_generate_options options = SLM_GENERATE_OPTIONS_INIT;
@@ -138,13 +187,10 @@ static slm_status take_turn(chat *c, const char *line, size_t length, slm_error 
     stream_result result;
 
     slm_status status = append_turn(c, line, length, error);
-    if (status == SLM_ERR_CONTEXT_FULL && c->continues) {
-        status = start_afresh(c, error);
-        if (status == SLM_OK)
-            status = append_turn(c, line, length, error);
-    }
     if (status == SLM_OK)
-        status = stream_text(c->session, c->sequence, &options, NULL, NULL, &result, error);
+        status = slm_session_generate(c->session, c->sequence, &options, error);
+    if (status == SLM_OK)
+        status = stream_text(c->session, c->sequence, NULL, NULL, &result, error);
     if (status != SLM_OK)
         return status;
     if (!isatty(STDOUT_FILENO))
@@ -153,12 +199,29 @@ static slm_status take_turn(chat *c, const char *line, size_t length, slm_error 
     return end_answer(c, &result, error);
 }
 
-/* Whether the conversation can go on after this error of one message. */
-static int is_about_message(slm_status status)
+/* Answers one line. One that is no message is left out, with a note, and the conversation goes on. */
+static int answer_line(chat *c, const char *line, size_t length)
 {
-    return status == SLM_ERR_INVALID_UTF8 || status == SLM_ERR_CONTEXT_FULL;
+    slm_error error = SLM_ERROR_INIT;
+    size_t valid = valid_utf8(line, length);
+    if (valid < length) {
+        fail_with("this message is left out: it is not valid UTF-8 at byte %zu", valid);
+        c->n_refused++;
+        return EXIT_DONE;
+    }
+    slm_status status = take_turn(c, line, length, &error);
+    if (status == SLM_OK) {
+        c->n_answered++;
+        return EXIT_DONE;
+    }
+    if (status != SLM_ERR_CONTEXT_FULL)
+        return fail(NULL, &error);
+    fail("this message is left out", &error);
+    c->n_refused++;
+    return EXIT_DONE;
 }
 
+/* Reads to the end of the input. It has failed only if messages were left out and none was answered. */
 static int converse(chat *c)
 {
     int on_terminal = isatty(STDIN_FILENO);
@@ -173,19 +236,13 @@ static int converse(chat *c)
             break;
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
             length--;
-        if (length == 0)
-            continue;
-        slm_error error = SLM_ERROR_INIT;
-        slm_status status = take_turn(c, line, (size_t)length, &error);
-        if (status != SLM_OK)
-            code = fail(NULL, &error);
-        if (is_about_message(status) && on_terminal)
-            code = EXIT_DONE;
+        if (length > 0)
+            code = answer_line(c, line, (size_t)length);
     }
     if (ferror(stdin))
         code = fail_with("cannot read standard input: %s", strerror(errno));
     free(line);
-    return code;
+    return code == EXIT_DONE && c->n_refused && !c->n_answered ? EXIT_FAILED : code;
 }
 
 int command_chat(const command *self, int argc, char **argv)

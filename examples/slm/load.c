@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading the model that the command line names, or the one that is part of the program. */
+#include <string.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -29,12 +30,26 @@ static slm_status load_embedded(const slm_model_options *options, slm_model **mo
     return slm_model_load_memory(slm_default_model, size, options, model, error);
 }
 
-/* Says why a file is no model, and where in it. */
+/* Whether the message has the file's name, in quotes, already. */
+static int names_file(const char *message, const char *path)
+{
+    size_t length = strlen(path);
+    for (const char *at = strchr(message, '\''); at; at = strchr(at + 1, '\'')) {
+        if (strncmp(at + 1, path, length) == 0 && at[1 + length] == '\'')
+            return 1;
+    }
+    return 0;
+}
+
+/* Says which file is no model, why, and where in it. */
 static int fail_load(const common_options *common, const slm_error *error)
 {
+    int named = common->model && names_file(error->message, common->model);
+    const char *subject = named ? "" : model_label(common);
+    const char *colon = named ? "" : ": ";
     if (error->offset == SLM_NO_OFFSET)
-        return fail(common->model ? NULL : model_label(common), error);
-    return fail_with("%s: %s (byte %llu)", model_label(common), error->message,
+        return fail_with("%s%s%s", subject, colon, error->message);
+    return fail_with("%s%s%s (byte %llu)", subject, colon, error->message,
                      (unsigned long long)error->offset);
 }
 

@@ -133,6 +133,8 @@ static int set_value(const command *self, const option *o, const char *name, con
         *(int *)o->target = 1;
         return EXIT_GO_ON;
     case OPTION_TEXT:
+        if (*(const char **)o->target)
+            return usage_error(self, "%s can be given only once", name);
         *(const char **)o->target = text;
         return EXIT_GO_ON;
     case OPTION_LIST:

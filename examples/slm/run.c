@@ -19,6 +19,22 @@ static const option_choice cpu_levels[] = {
     { "avx512", SLM_CPU_AVX512 }, { "neon", SLM_CPU_NEON_DOT }, { 0 },
 };
 
+enum { MAX_STOP_BYTES = 255 };
+
+/* What slm_generate_options takes as stop texts. */
+static int check_stops(const command *self, const text_list *stop)
+{
+    for (uint32_t i = 0; i < stop->n; i++) {
+        size_t length = strlen(stop->items[i]);
+        if (length < 1 || length > MAX_STOP_BYTES)
+            return usage_error(self, "--stop takes a text of 1 to %d bytes, not of %zu",
+                               MAX_STOP_BYTES, length);
+        if (valid_utf8(stop->items[i], length) < length)
+            return usage_error(self, "--stop takes text in UTF-8");
+    }
+    return EXIT_GO_ON;
+}
+
 static int parse(const command *self, run_options *o, int argc, char **argv)
 {
     option_table table = { .n = 0 };
@@ -41,9 +57,14 @@ static int parse(const command *self, run_options *o, int argc, char **argv)
     options_add(&table, rows);
     options_add_sampling(&table, &o->sampling);
     int code = options_parse(self, &table, &o->common, argc, argv);
-    if (code == EXIT_GO_ON && !o->prompt == !o->file)
+    if (code != EXIT_GO_ON)
+        return code;
+    if (!o->prompt && !o->file && o->common.model)
+        return usage_error(self, "'%s' was taken as the model file; give the prompt with -p",
+                           o->common.model);
+    if (!o->prompt == !o->file)
         return usage_error(self, "give a prompt with either -p or --file");
-    return code;
+    return check_stops(self, &o->stop);
 }
 
 /* ---- what a token was worth ---- */
@@ -120,6 +141,14 @@ static void write_figures(json *j, const stream_result *r, double load_seconds)
 
 /* ---- the work ---- */
 
+static const char *cpu_name(uint32_t level)
+{
+    const option_choice *choice = cpu_levels;
+    while (choice->name && choice->value != level)
+        choice++;
+    return choice->name ? choice->name : "best";
+}
+
 /* A session with one empty sequence that draws as the options say. */
 static slm_status prepare(const run_options *o, slm_model *model, slm_session **session,
                           slm_sequence *sequence, slm_error *error)
@@ -136,6 +165,9 @@ static slm_status prepare(const run_options *o, slm_model *model, slm_session **
     slm_status status = slm_model_get_info(model, &info, error);
     if (status == SLM_OK)
         status = slm_session_create(model, &options, session, error);
+    if (status == SLM_ERR_UNSUPPORTED)
+        snprintf(error->message, sizeof error->message,
+                 "this processor or build does not offer --cpu %s", cpu_name(o->cpu_level));
     if (status == SLM_OK)
         status = slm_session_add_sequence(*session, sequence, error);
     if (status == SLM_OK)
@@ -154,8 +186,8 @@ static slm_status no_memory(slm_error *error)
 
 /* Streams the text; the JSON follows when all went well, for an error is told in one line instead. */
 static slm_status write_with_json(slm_session *session, slm_sequence sequence,
-                                  const slm_generate_options *options, token_log *log,
-                                  double load_seconds, stream_result *result, slm_error *error)
+                                  token_log *log, double load_seconds, stream_result *result,
+                                  slm_error *error)
 {
     char *text = NULL;
     size_t length = 0;
@@ -165,8 +197,7 @@ static slm_status write_with_json(slm_session *session, slm_sequence sequence,
     log->out = &j;
     json_open(&j, NULL, '{');
     json_open(&j, "tokens", '[');
-    slm_status status =
-        stream_text(session, sequence, options, log_token, log, result, error);
+    slm_status status = stream_text(session, sequence, log_token, log, result, error);
     json_close(&j, ']');
     write_figures(&j, result, load_seconds);
     json_close(&j, '}');
@@ -182,18 +213,29 @@ static slm_status write_with_json(slm_session *session, slm_sequence sequence,
 static slm_status write_on(const run_options *o, slm_session *session, slm_sequence sequence,
                            double load_seconds, stream_result *result, slm_error *error)
 {
+    token_log log = { .tokenizer = slm_model_get_tokenizer(slm_session_get_model(session)) };
+    if (o->common.json)
+        return write_with_json(session, sequence, &log, load_seconds, result, error);
+    slm_status status = stream_text(session, sequence, o->n_logprobs ? log_token : NULL, &log,
+                                    result, error);
+    if (status == SLM_OK)
+        print_figures(result);
+    return status;
+}
+
+/* Appends the prompt and asks for the text: after this it is known that there is room for both. */
+static slm_status begin(const run_options *o, slm_session *session, slm_sequence sequence,
+                        const char *prompt, size_t length, slm_error *error)
+{
     slm_generate_options options = SLM_GENERATE_OPTIONS_INIT;
     options.max_tokens = o->max_tokens;
     options.n_top = o->n_logprobs;
     options.stop = o->stop.items;
     options.n_stop = o->stop.n;
-    token_log log = { .tokenizer = slm_model_get_tokenizer(slm_session_get_model(session)) };
-    if (o->common.json)
-        return write_with_json(session, sequence, &options, &log, load_seconds, result, error);
-    slm_status status = stream_text(session, sequence, &options, o->n_logprobs ? log_token : NULL,
-                                    &log, result, error);
+    slm_status status =
+        slm_session_append_text(session, sequence, prompt, length, SLM_TEXT_ADD_SPECIAL, error);
     if (status == SLM_OK)
-        print_figures(result);
+        status = slm_session_generate(session, sequence, &options, error);
     return status;
 }
 
@@ -208,8 +250,7 @@ static int write_text(const run_options *o, slm_model *model, const char *prompt
     slm_status status = prepare(o, model, &session, &sequence, &error);
     if (status == SLM_OK) {
         subject = "the prompt";
-        status = slm_session_append_text(session, sequence, prompt, length, SLM_TEXT_ADD_SPECIAL,
-                                         &error);
+        status = begin(o, session, sequence, prompt, length, &error);
     }
     if (status == SLM_OK) {
         subject = NULL;

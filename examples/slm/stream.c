@@ -48,14 +48,11 @@ static int take_events(slm_session *session, stream_listener *listener, void *co
     return done;
 }
 
-slm_status stream_text(slm_session *session, slm_sequence sequence,
-                       const slm_generate_options *options, stream_listener *listener,
+slm_status stream_text(slm_session *session, slm_sequence sequence, stream_listener *listener,
                        void *context, stream_result *result, slm_error *error)
 {
     slm_sequence_info info = SLM_SEQUENCE_INFO_INIT;
     slm_status status = slm_session_get_sequence_info(session, sequence, &info, error);
-    if (status == SLM_OK)
-        status = slm_session_generate(session, sequence, options, error);
     if (status != SLM_OK)
         return status;
     memset(result, 0, sizeof *result);

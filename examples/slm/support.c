@@ -115,6 +115,14 @@ size_t utf8_length(const char *text, size_t length)
     return too_long || surrogate || too_large ? 0 : n;
 }
 
+size_t valid_utf8(const char *text, size_t length)
+{
+    size_t valid = 0, n;
+    while ((n = utf8_length(text + valid, length - valid)) > 0)
+        valid += n;
+    return valid;
+}
+
 void print_quoted(FILE *out, const char *text, size_t length)
 {
     fputc('"', out);

@@ -123,6 +123,9 @@ void print_quoted(FILE *out, const char *text, size_t length);
 /* Length of the UTF-8 character at text, 1..4, or 0 when the bytes are not valid. */
 size_t utf8_length(const char *text, size_t length);
 
+/* Bytes at the beginning of text that are valid UTF-8: `length` if all are. */
+size_t valid_utf8(const char *text, size_t length);
+
 /* ---- load.c: models ---- */
 
 /* What a file is called in messages. */
@@ -149,10 +152,9 @@ typedef struct stream_result {
 /* Is told of each new token and of the end, in order. */
 typedef void stream_listener(void *context, const slm_event *event);
 
-/* Runs a generation and writes its text to standard output as it comes. Ctrl-C ends it with
+/* Runs the generation that was begun and writes its text as it comes. Ctrl-C ends it with
  * SLM_DONE_CANCELLED. `listener` may be NULL. */
-slm_status stream_text(slm_session *session, slm_sequence sequence,
-                       const slm_generate_options *options, stream_listener *listener,
+slm_status stream_text(slm_session *session, slm_sequence sequence, stream_listener *listener,
                        void *context, stream_result *result, slm_error *error);
 
 /* Why a generation ended, in a word. */

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The command line tool: one clear line and the right exit code for bad input."""
 import os
+import platform
 import subprocess
 
 import pytest
 
 MODEL_COMMANDS = [("run", "-p", "abc"), ("chat",), ("info",), ("tokenize",), ("bench",)]
+
+
+NEON_MACHINES = ("aarch64", "arm64")
 
 
 def assert_one_line(done, code, *words):
@@ -31,6 +35,21 @@ def test_files_that_are_no_models(slm, storyteller, tmp_path, command):
         assert_one_line(slm(command[0], path, *command[1:]), 1, name, word)
     assert_one_line(slm(command[0], tmp_path / "none.gguf", *command[1:]), 1, "none.gguf")
     assert_one_line(slm(command[0], tmp_path, *command[1:]), 1, "directory")
+
+
+@pytest.mark.parametrize("problem", ["architecture", "weights", "empty", "missing"])
+def test_errors_of_loading_name_the_file_once(slm, tiny, tmp_path, problem):
+    path = tmp_path / "model.gguf"
+    if problem == "architecture":
+        length = (5).to_bytes(8, "little")
+        path.write_bytes(tiny().read_bytes().replace(length + b"llama", length + b"other", 1))
+    elif problem == "weights":
+        path.write_bytes(tiny(with_weights=False).read_bytes())
+    elif problem == "empty":
+        path.touch()
+    done = slm("run", path, "-p", "abc")
+    assert_one_line(done, 1)
+    assert done.err.count("model.gguf") == 1, done.err
 
 
 def test_cut_weights_tell_the_position(slm, storyteller, tmp_path):
@@ -62,8 +81,37 @@ def test_prompt_that_is_not_utf8(slm, tmp_path):
     assert_one_line(slm("tokenize", stdin=b"abc\xff"), 1, "UTF-8", "3")
 
 
-def test_chat_message_that_is_not_utf8(slm):
-    assert_one_line(slm("chat", stdin=b"abc\xff\n"), 1, "UTF-8")
+@pytest.mark.parametrize("bad, word", [(b"abc\xff", "UTF-8"), (b"x" * 100, "do not fit")],
+                         ids=["utf8", "long"])
+def test_chat_leaves_out_a_bad_message_and_goes_on(slm, tiny, bad, word):
+    def chat(*lines):
+        return slm("chat", tiny(context=64), "-n", 2, "--temp", 0, stdin=b"\n".join(lines))
+    expected = chat(b"one", b"two")
+    assert expected.code == 0 and expected.err == ""
+    for lines in ((bad, b"one", b"two"), (b"one", bad, b"two"), (b"one", b"two", bad)):
+        done = chat(*lines)
+        assert done.code == 0 and done.out == expected.out
+        assert done.err.startswith("slm: this message is left out: "), done.err
+        assert done.err.count("\n") == 1 and word in done.err, done.err
+    assert_one_line(chat(bad), 1, "this message", word)
+
+
+def test_a_prompt_that_leaves_no_room_is_not_printed(slm):
+    assert_one_line(slm("run", "-p", "Hi", "-n", 5, "-c", 3), 1, "context of 3 tokens is full")
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256, b"\xff"], ids=["empty", "long", "utf8"])
+def test_stop_texts_that_are_none(slm, text):
+    assert_one_line(slm("run", "-p", "abc", "--stop", os.fsdecode(text)), 2, "--stop", "--help")
+
+
+def test_a_prompt_without_its_option(slm):
+    assert_one_line(slm("run", "-n", 2, "Hi"), 2, "'Hi' was taken as the model file", "-p")
+
+
+def test_instructions_of_another_processor(slm):
+    other = "avx2" if platform.machine() in NEON_MACHINES else "neon"
+    assert_one_line(slm("run", "-p", "abc", "--cpu", other), 1, f"--cpu {other}")
 
 
 def test_prompt_file_that_is_not_there(slm, tmp_path):
@@ -78,6 +126,8 @@ def test_context_longer_than_the_model(slm):
 @pytest.mark.parametrize("arguments", [
     ("run",),
     ("run", "-p", "abc", "--file", "x"),
+    ("run", "-p", "abc", "-p", "abc"),
+    ("run", "--file", "x", "--file", "x"),
     ("run", "-p"),
     ("run", "-p", "abc", "-t", "0"),
     ("run", "-p", "abc", "-t", "-1"),

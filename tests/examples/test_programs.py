@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Outcome, run
+from test_tool import CHATML, CHATML_TOKENS
 
 EXAMPLES = ROOT / "examples"
 GOLDEN = Path(__file__).parent / "golden" / "storyteller.txt"
@@ -55,6 +56,14 @@ def test_chat_c(storyteller, tmp_path):
     done = run("SLM_CHAT_C", storyteller, stdin="Hello.\nGo on.\n")
     assert done.code == 0 and done.err == "" and len(done.out) > 20
     assert run("SLM_CHAT_C", tmp_path / "none.gguf").code == 1
+
+
+def test_chat_c_does_not_cut_its_answers(slm, tiny):
+    path = tiny(chat_template=CHATML, extra_tokens=CHATML_TOKENS, context=2000, seed=6)
+    talk = "hello\nagain\n"
+    done = run("SLM_CHAT_C", path, stdin=talk)
+    assert done.code == 0 and done.out == slm("chat", path, stdin=talk).out
+    assert done.out != slm("chat", path, "-n", 200, stdin=talk).out  # an answer is longer
 
 
 def test_chat_c_refuses_an_unknown_template(tiny):
