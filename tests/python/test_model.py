@@ -246,6 +246,33 @@ def test_chat_errors(chatml, unknown_template):
 # ---- samplers ----
 
 
+def test_numbers_are_no_bytes(tiny):
+    for wrong in (5, [72, 105], None):
+        with pytest.raises(TypeError):
+            tiny.tokenizer.encode(wrong)
+        with pytest.raises(TypeError):
+            tiny.session().restore(wrong)
+    assert tiny.tokenizer.encode(bytearray(b"ab")) == tiny.tokenizer.encode("ab")
+
+
+class Dripping(io.BytesIO):
+    """Gives at most 7 bytes at a time, as a pipe or an unbuffered file may."""
+
+    def read(self, size=-1):
+        return super().read(min(size, 7) if size >= 0 else 7)
+
+
+def test_files_may_give_less_than_asked_for(tiny_bytes):
+    assert slm.Model(Dripping(tiny_bytes)).info == slm.Model(tiny_bytes).info
+
+
+def test_text_files_are_refused(tmp_path, tiny_bytes):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(tiny_bytes)
+    with open(path, encoding="latin-1", newline="") as file, pytest.raises(TypeError, match="'rb'"):
+        slm.Model(file)
+
+
 def test_sampler():
     sampler = slm.Sampler(5, temperature=0.0)
     logits = [0.0, 3.0, 1.0, 3.0, -2.0]

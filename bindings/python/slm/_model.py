@@ -46,9 +46,18 @@ def encode_path(path: PathName) -> bytes:
     return encoded
 
 
+def raw_bytes(data: bytes | bytearray | memoryview, what: str) -> bytes:
+    """bytes() alone would make 5 bytes of the number 5."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} cannot be of type {type(data).__name__}")
+    return bytes(data)
+
+
 def utf8(text: str | bytes) -> bytes:
     """Lone surrogates become bytes that are not UTF-8, which the library then refuses."""
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    return raw_bytes(text, "text")
 
 
 def id_array(ids: Iterable[int]) -> ctypes.Array[ctypes.c_int32]:
@@ -217,10 +226,15 @@ class _Callbacks:
         def read(_context: Any, offset: int, buffer: int, size: int) -> int:
             try:
                 file.seek(offset)
-                data = file.read(size)
-                if len(data) != size:
-                    return _abi.IO
-                ctypes.memmove(buffer, data, size)
+                done = 0
+                while done < size:  # a file may give less than it is asked for
+                    data = file.read(size - done)
+                    if not isinstance(data, bytes):
+                        raise TypeError("the file must give bytes: open it in mode 'rb'")
+                    if not 0 < len(data) <= size - done:
+                        return _abi.IO
+                    ctypes.memmove(buffer + done, data, len(data))
+                    done += len(data)
                 return _abi.OK
             except BaseException as problem:  # as above
                 self.problem = problem

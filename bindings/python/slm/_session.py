@@ -13,7 +13,7 @@ from typing import (
 )
 
 from . import _abi
-from ._model import Model, count, id_array, read_bytes, utf8
+from ._model import Model, count, id_array, raw_bytes, read_bytes, utf8
 from ._settings import GenerateSettings, Sampling, SessionMemory, SessionSettings, Token
 from .errors import (
     CancelledError, InvalidArgumentError, SlmError, StaleIdError, StateError, error_from_status,
@@ -521,15 +521,15 @@ class Session:
 
     def restore(self, blob: bytes | bytearray | memoryview) -> Sequence:
         """Adds a sequence from what Sequence.save() gave."""
-        data = bytes(blob)
+        data = raw_bytes(blob, "a saved sequence")
         with self._lock:
             identifier = ctypes.c_uint64()
             self._call("slm_session_restore_sequence", data, len(data), ctypes.byref(identifier))
             return Sequence(self, identifier.value)
 
     def cancel(self) -> None:
-        """Stops the step in progress, or else the next one; all generations end. From any thread,
-        while the session is open."""
+        """Stops the step in progress, or else the next one, also that of a later generation; all
+        generations end. From any thread, while the session is open."""
         handle = self._handle
         if handle is not None:
             _abi.library.slm_session_cancel(handle)
