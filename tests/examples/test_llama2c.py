@@ -25,7 +25,6 @@ def convert(*arguments):
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """Paths of the converted models by name."""
-    pytest.importorskip("gguf", reason="the PyPI package gguf is not installed")
     if not DATA.is_dir():
         pytest.skip(f"the shared models are not there: {DATA}")
     folder = tmp_path_factory.mktemp("converted")
@@ -72,7 +71,6 @@ def test_golden_negative_log_likelihood(converted):
 
 
 def test_bad_files(tmp_path):
-    pytest.importorskip("gguf", reason="the PyPI package gguf is not installed")
     bad = tmp_path / "bad.bin"
     bad.write_bytes(b"\x01\0\0\0" * 7)
     done = convert(bad, bad, tmp_path / "out.gguf")
