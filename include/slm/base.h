@@ -113,6 +113,33 @@ typedef struct slm_allocator {
 
 #define SLM_ALLOCATOR_INIT { sizeof(slm_allocator), 0, NULL, NULL, NULL }
 
+/**
+ * The host's job system, in place of threads of the library's own.
+ *
+ * A step or a load that was asked for n threads offers n - 1 tasks, works itself, and waits for the tasks
+ * before it returns. Any task may come late, run one after the other with the rest, or never: the calling
+ * thread does whatever nobody else did, and a task that begins when all is done returns at once. Results
+ * do not depend on it. A task returns within about 50 us when a step's budget is used up.
+ */
+typedef struct slm_tasks {
+    uint32_t struct_size; /**< sizeof(slm_tasks) */
+    uint32_t reserved0;   /**< 0 */
+    void *ctx;            /**< passed back as the first argument */
+    /**
+     * Has run(task) called once, on any thread, now or later.
+     * @return a handle for `wait`; NULL if run(task) has returned already, or will never be called.
+     * Called on the thread that steps or loads.
+     */
+    void *(*enqueue)(void *ctx, void (*run)(void *task), void *task);
+    /**
+     * Returns when the run(task) of this handle has returned. It may call it itself, if it has not begun,
+     * and may do other jobs meanwhile. Called on the thread that steps or loads, once for each handle.
+     */
+    void (*wait)(void *ctx, void *handle);
+} slm_tasks;
+
+#define SLM_TASKS_INIT { sizeof(slm_tasks), 0, NULL, NULL, NULL }
+
 /** Importance of a log line. */
 enum { SLM_LOG_INFO = 1, SLM_LOG_WARNING = 2 };
 
@@ -131,9 +158,10 @@ typedef struct slm_host {
     /** Monotonic time in nanoseconds, for step budgets; NULL = the operating system's. Called from the
      *  stepping thread and from the session's workers, at once. */
     uint64_t (*clock)(void *ctx);
+    const slm_tasks *tasks; /**< NULL = threads of the library's own; copied */
 } slm_host;
 
-#define SLM_HOST_INIT { sizeof(slm_host), 0, NULL, NULL, NULL, NULL, NULL }
+#define SLM_HOST_INIT { sizeof(slm_host), 0, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /**
  * Names a status, for example "SLM_ERR_CONTEXT_FULL".

@@ -94,81 +94,6 @@ SLM_API void slm_session_release(slm_session *session);
 /** Borrows the session's model. @return NULL for a NULL session. Threads: confined. Since: 0.1 */
 SLM_API slm_model *slm_session_get_model(const slm_session *session);
 
-/**
- * Adds an empty sequence.
- *
- * @param sequence  [out] its id; 0 unless SLM_OK.
- * @return SLM_OK; SLM_ERR_BUDGET (n_sequences exist already); SLM_ERR_INVALID_ARGUMENT.
- *
- * Threads: confined. Since: 0.1
- */
-SLM_API slm_status slm_session_add_sequence(slm_session *session, slm_sequence *sequence,
-                                            slm_error *err);
-
-/**
- * Adds a sequence that begins as a copy of another: tokens, cache and sampler. Full pages of the
- * cache are shared, not copied, so a prefix is stored once. The copy has no generation in progress.
- *
- * @param source    [in] an existing sequence.
- * @param sequence  [out] the copy's id; 0 unless SLM_OK.
- * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_BUDGET (sequences or pages used up).
- *
- * Threads: confined. Cost: at most one page copied. Since: 0.1
- */
-SLM_API slm_status slm_session_fork_sequence(slm_session *session, slm_sequence source,
-                                             slm_sequence *sequence, slm_error *err);
-
-/** Removes a sequence; its id becomes stale. @return SLM_OK; SLM_ERR_STALE_ID. Threads: confined.
- *  Since: 0.1 */
-SLM_API slm_status slm_session_remove_sequence(slm_session *session, slm_sequence sequence,
-                                               slm_error *err);
-
-/** Bits for slm_session_append(). */
-enum {
-    SLM_APPEND_LOGITS = 1 /**< deliver an SLM_EVENT_LOGITS for each of these tokens */
-};
-
-/**
- * Appends tokens to a sequence; they are computed by the steps that follow. A generation in progress
- * on the sequence ends first, without an event.
- *
- * @param tokens    [in] int32 [n_tokens], ids in [0, n_vocab).
- * @param flags     0 or SLM_APPEND_LOGITS.
- * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_OUT_OF_RANGE (an id is not in the vocabulary; offset = its
- *         index); SLM_ERR_CONTEXT_FULL (more than fit); SLM_ERR_BUDGET (pool_tokens is used up);
- *         SLM_ERR_INVALID_ARGUMENT. On error nothing was appended.
- *
- * Threads: confined. Memory: none. Since: 0.1
- */
-SLM_API slm_status slm_session_append(slm_session *session, slm_sequence sequence,
-                                      const int32_t *tokens, size_t n_tokens, uint32_t flags,
-                                      slm_error *err);
-
-/**
- * Encodes text and appends its tokens.
- *
- * @param text   [in] UTF-8 [length].
- * @param flags  SLM_TEXT_* bits; SLM_TEXT_ADD_SPECIAL has an effect only on an empty sequence.
- * @return as slm_tokenizer_encode(), but SLM_ERR_CONTEXT_FULL if the ids do not fit, and as
- *         slm_session_append(); nothing was appended on error.
- *
- * Threads: confined. Memory: scratch during the call. Since: 0.1
- */
-SLM_API slm_status slm_session_append_text(slm_session *session, slm_sequence sequence,
-                                           const char *text, size_t length, uint32_t flags,
-                                           slm_error *err);
-
-/**
- * Gives a sequence a copy of a sampler's settings. Without this call a sequence has the defaults of
- * slm_sampler_create().
- *
- * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_INVALID_ARGUMENT (NULL, or another vocabulary size).
- *
- * Threads: confined. Since: 0.1
- */
-SLM_API slm_status slm_session_set_sampler(slm_session *session, slm_sequence sequence,
-                                           const slm_sampler *sampler, slm_error *err);
-
 /** What to generate. */
 typedef struct slm_generate_options {
     uint32_t struct_size;  /**< sizeof(slm_generate_options) */
@@ -205,7 +130,12 @@ SLM_API slm_status slm_session_generate(slm_session *session, slm_sequence seque
 /**
  * Does work: computes appended tokens of all sequences in batches and samples for those that
  * generate. Returns after one batch, so tokens stream, or when the budget is used up, which may be
- * anywhere inside a layer; the next step goes on from there. Events of the step before are dropped.
+ * anywhere inside a layer or a draw; the next step goes on from there. Events of the step before are
+ * dropped.
+ *
+ * A batch takes one token of each sequence that writes, then appended text, both in the order of
+ * SLM_SEQUENCE_PRIORITY and, within one priority, in turns. A sequence that waits for 16 batches counts
+ * as one priority higher, so each gets its turn.
  *
  * @param budget_us  microseconds after which no further piece of work is begun; 0 = a whole batch.
  * @return SLM_MORE (work remains); SLM_OK (all appended tokens are computed and nothing generates);
@@ -223,7 +153,11 @@ SLM_API slm_status slm_session_step(slm_session *session, uint64_t budget_us, sl
 enum {
     SLM_EVENT_TOKEN = 1,  /**< a token was generated */
     SLM_EVENT_LOGITS = 2, /**< the logits after one appended token */
-    SLM_EVENT_DONE = 3    /**< a generation ended */
+    SLM_EVENT_DONE = 3,   /**< a generation ended */
+    SLM_EVENT_FULL = 4,   /**< the context is full and the sequence's policy is SLM_FULL_WAIT: the generation
+                               goes on once there is room (slm_session_replace()) */
+    SLM_EVENT_SHIFT = 5   /**< the context was full and the policy is SLM_FULL_SHIFT: n_removed tokens from
+                               `position` on were dropped; the generation goes on */
 };
 
 /** Why a generation ended. */
@@ -232,7 +166,7 @@ enum {
     SLM_DONE_END = 2,          /**< an end token */
     SLM_DONE_STOP = 3,         /**< a stop text */
     SLM_DONE_CONTEXT_FULL = 4, /**< the context is full */
-    SLM_DONE_CANCELLED = 5,    /**< slm_session_cancel() */
+    SLM_DONE_CANCELLED = 5,    /**< slm_session_cancel() or slm_session_cancel_sequence() */
     SLM_DONE_ERROR = 6         /**< see status */
 };
 
@@ -242,7 +176,8 @@ typedef struct slm_event {
     uint32_t struct_size;  /**< sizeof(slm_event), set by the caller */
     uint32_t type;         /**< SLM_EVENT_* */
     slm_sequence sequence; /**< which sequence */
-    uint32_t position;     /**< TOKEN, LOGITS: 0-based position of the token in the sequence */
+    uint32_t position;     /**< TOKEN, LOGITS: 0-based position of the token in the sequence; FULL: tokens
+                                in the sequence; SHIFT: of the first token that was dropped */
     int32_t token;         /**< TOKEN, LOGITS: the token's id */
     const char *text;      /**< TOKEN, DONE: text that became certain, whole characters only; what may
                                 be the beginning of a stop text is held back; not NUL-terminated */
@@ -258,10 +193,12 @@ typedef struct slm_event {
     slm_status status;     /**< DONE: the error for SLM_DONE_ERROR; LOGITS: SLM_ERR_NOT_FINITE if they
                                 are not finite; else SLM_OK */
     uint32_t n_generated;  /**< DONE: tokens that this generation wrote */
+    uint32_t n_removed;    /**< SHIFT: tokens that were dropped */
+    uint32_t reserved1;    /**< 0 */
 } slm_event;
 
 #define SLM_EVENT_INIT \
-    { sizeof(slm_event), 0, 0, 0, 0, NULL, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0 }
+    { sizeof(slm_event), 0, 0, 0, 0, NULL, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Takes the next event of the last step, oldest first.
@@ -272,39 +209,6 @@ typedef struct slm_event {
  * Threads: confined. Memory: none. Since: 0.1
  */
 SLM_API slm_status slm_session_get_event(slm_session *session, slm_event *event, slm_error *err);
-
-/** State of a sequence. */
-typedef struct slm_sequence_info {
-    uint32_t struct_size;   /**< sizeof(slm_sequence_info), set by the caller */
-    uint32_t n_tokens;      /**< tokens in the sequence, computed or not */
-    uint32_t n_computed;    /**< tokens whose cache is there */
-    uint32_t is_generating; /**< 1 while a generation is in progress */
-    const int32_t *tokens;  /**< [n_tokens], valid until the next call that changes the session */
-} slm_sequence_info;
-
-#define SLM_SEQUENCE_INFO_INIT { sizeof(slm_sequence_info), 0, 0, 0, NULL }
-
-/**
- * Describes a sequence.
- *
- * @param info  [out] filled up to info->struct_size.
- * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_INVALID_ARGUMENT.
- *
- * Threads: confined. Since: 0.1
- */
-SLM_API slm_status slm_session_get_sequence_info(const slm_session *session, slm_sequence sequence,
-                                                 slm_sequence_info *info, slm_error *err);
-
-/**
- * Cuts a sequence back to its first n_tokens tokens, for example to answer a changed question. A
- * generation in progress on it ends without an event.
- *
- * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_OUT_OF_RANGE (more than the sequence has).
- *
- * Threads: confined. Since: 0.1
- */
-SLM_API slm_status slm_session_truncate_sequence(slm_session *session, slm_sequence sequence,
-                                                 uint32_t n_tokens, slm_error *err);
 
 /**
  * Stops work from any thread: the step in progress, or else the next one, returns SLM_CANCELLED soon
@@ -318,34 +222,16 @@ SLM_API slm_status slm_session_truncate_sequence(slm_session *session, slm_seque
 SLM_API void slm_session_cancel(slm_session *session);
 
 /**
- * Writes a sequence (its tokens and their cache, not its sampler) as a checksummed blob.
+ * Stops one sequence's generation from any thread: the step in progress, or else the next one, ends it
+ * with a done event (SLM_DONE_CANCELLED). Other sequences do not notice. A sequence that does not generate,
+ * or is unknown by then, stays as it is.
  *
- * @param blob      [out] [capacity] bytes; may be NULL when capacity is 0.
- * @param length    [out] bytes needed, also when they do not fit; not NULL.
- * @return SLM_OK; SLM_ERR_BUFFER_TOO_SMALL (*length = needed); SLM_ERR_STALE_ID;
- *         SLM_ERR_INVALID_ARGUMENT.
+ * @param session   [in] NULL does nothing; must not be released meanwhile.
+ * @param sequence  an id of this session.
  *
- * Threads: confined. Memory: none. Cost: a copy of the cache. Since: 0.1
+ * Threads: any, also while a step is in progress. Since: 0.1
  */
-SLM_API slm_status slm_session_save_sequence(const slm_session *session, slm_sequence sequence,
-                                             void *blob, size_t capacity, size_t *length,
-                                             slm_error *err);
-
-/**
- * Adds a sequence from a blob. All or nothing: on error the session is as it was.
- *
- * @param blob      [in] what slm_session_save_sequence() wrote, by this or an older version.
- * @param sequence  [out] the new sequence; 0 unless SLM_OK.
- * @return SLM_OK; SLM_ERR_FORMAT, SLM_ERR_TRUNCATED, SLM_ERR_CHECKSUM (damaged; offset says where);
- *         SLM_ERR_MISMATCH (another model, told by
- *         its shape and samples of its weights, or another KV type); SLM_ERR_UNSUPPORTED (written by a
- *         newer version); SLM_ERR_CONTEXT_FULL; SLM_ERR_BUDGET (sequences or pages used up);
- *         SLM_ERR_INVALID_ARGUMENT.
- *
- * Threads: confined. Memory: none. Since: 0.1
- */
-SLM_API slm_status slm_session_restore_sequence(slm_session *session, const void *blob, size_t length,
-                                                slm_sequence *sequence, slm_error *err);
+SLM_API void slm_session_cancel_sequence(slm_session *session, slm_sequence sequence);
 
 #ifdef __cplusplus
 }

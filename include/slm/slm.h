@@ -6,7 +6,10 @@
 #include "slm/base.h"
 #include "slm/chat.h"
 #include "slm/model.h"
+#include "slm/prefix.h"
 #include "slm/sampler.h"
+#include "slm/saved.h"
+#include "slm/sequence.h"
 #include "slm/session.h"
 #include "slm/tokenizer.h"
 

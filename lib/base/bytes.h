@@ -22,6 +22,12 @@ static inline uint64_t slmi_read_u64(const uint8_t *p)
     return (uint64_t)slmi_read_u32(p) | (uint64_t)slmi_read_u32(p + 4) << 32;
 }
 
+static inline void slmi_write_u16(uint8_t *p, uint16_t value)
+{
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+}
+
 static inline void slmi_write_u32(uint8_t *p, uint32_t value)
 {
     for (int i = 0; i < 4; i++) {
@@ -60,6 +66,16 @@ static inline int slmi_mul_u64(uint64_t a, uint64_t b, uint64_t *product)
 {
     *product = a * b;
     return b == 0 || *product / b == a;
+}
+
+static inline uint32_t slmi_min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint32_t slmi_max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
 }
 
 /* Rounds up to a multiple of a power of two. */

@@ -51,7 +51,7 @@ static slm_status run_family(slmi_builder *b, const slmi_family *family)
     slmi_pool pool;
     const uint32_t n_threads =
         b->options->n_threads != 0 ? b->options->n_threads : slmi_cpu_count();
-    SLM_TRY(slmi_pool_init(&pool, n_threads, &b->model->alloc, b->err));
+    SLM_TRY(slmi_pool_init(&pool, n_threads, &b->model->tasks, &b->model->alloc, b->err));
     b->pool = &pool;
     slm_status status = slmi_pool_start(&pool, b->err);
     if (status == SLM_OK) {
@@ -110,9 +110,14 @@ slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *opt
     if (options->host != NULL) {
         model->host = *options->host;
         model->host.allocator = NULL;
+        model->host.tasks = NULL;
     }
     model->file_bytes = gguf->source->size;
-    const slm_status status = fill(model, gguf, options, err);
+    slm_status status =
+        slmi_tasks_copy(&model->tasks, options->host != NULL ? options->host->tasks : NULL, err);
+    if (status == SLM_OK) {
+        status = fill(model, gguf, options, err);
+    }
     if (status != SLM_OK) {
         slmi_model_destroy(model);
         return status;

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/pool.h"
 #include "format/gguf.h"
 #include "plan/plan.h"
 #include "slm/model.h"
@@ -33,7 +34,8 @@ typedef struct slmi_tensor_entry {
 struct slm_model {
     _Atomic uint32_t n_references;
     slmi_alloc alloc;
-    slm_host host;            /* log and clock of the load options; allocator is in alloc */
+    slm_host host;            /* log and clock of the load options; the rest is in alloc and tasks */
+    slm_tasks tasks;          /* of the load options; enqueue is NULL: own threads */
     slmi_hyper hyper;
     slmi_plan plan;
     uint64_t file_bytes;

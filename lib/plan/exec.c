@@ -4,91 +4,130 @@
 
 #include "plan/ops/ops.h"
 
-static const slmi_exec_op *stage_op(const slmi_exec *exec)
+#define TILE_BITS 24
+#define TILE_MASK ((1u << TILE_BITS) - 1)
+
+static uint32_t ticket_stage(uint64_t ticket)
 {
-    return &exec->plan->ops[exec->plan->stages[exec->stage].first];
+    return (uint32_t)(ticket >> 2 * TILE_BITS);
 }
 
-static uint32_t stage_rows(const slmi_exec *exec)
+static uint32_t ticket_n_tiles(uint64_t ticket)
 {
-    return exec->plan->stages[exec->stage].extent == SLMI_PER_WANTED ? exec->batch.n_wanted
-                                                                     : exec->batch.n_tokens;
+    return (uint32_t)(ticket >> TILE_BITS) & TILE_MASK;
 }
 
-static void prepare_stage(slmi_exec *exec)
+static uint32_t ticket_tile(uint64_t ticket)
 {
-    const uint32_t n_rows = stage_rows(exec);
-    const slmi_exec_op *op = stage_op(exec);
+    return (uint32_t)ticket & TILE_MASK;
+}
+
+static uint32_t stage_rows(const slmi_exec *exec, const slmi_stage *stage)
+{
+    return stage->extent == SLMI_PER_WANTED ? exec->batch.n_wanted : exec->batch.n_tokens;
+}
+
+/* Cuts a stage into tiles and returns their number. */
+static uint32_t prepare_stage(slmi_exec *exec, uint32_t number)
+{
+    const slmi_stage *stage = &exec->plan->stages[number];
+    const slmi_exec_op *op = &exec->plan->ops[stage->first];
+    const uint32_t n_rows = stage_rows(exec, stage);
     if (n_rows == 0) {
-        exec->n_tiles = 0;
-    } else if (op->kind == SLMI_EXEC_MATMUL) {
-        exec->n_tiles = slmi_matmul_prepare(exec, op, n_rows);
-    } else if (op->kind == SLMI_EXEC_ATTEND) {
-        exec->n_tiles = slmi_attend_prepare(exec, op);
-    } else {
-        exec->n_tiles = slmi_rows_prepare(exec, n_rows);
+        return 0;
     }
-    atomic_store(&exec->next_tile, 0);
+    if (op->kind == SLMI_EXEC_MATMUL) {
+        return slmi_matmul_prepare(exec, op, n_rows);
+    }
+    if (op->kind == SLMI_EXEC_ATTEND) {
+        return slmi_attend_prepare(exec, op);
+    }
+    return slmi_rows_prepare(exec, n_rows);
 }
 
-static void run_tile(slmi_exec *exec, uint32_t tile, uint32_t worker)
+/* Opens the first stage from `number` on that has tiles. */
+static void open_stage(slmi_exec *exec, uint32_t number)
 {
-    const slmi_exec_op *op = stage_op(exec);
+    uint32_t n_tiles = 0;
+    while (number < exec->plan->n_stages && n_tiles == 0) {
+        n_tiles = prepare_stage(exec, number);
+        number += n_tiles == 0;
+    }
+    atomic_store(&exec->n_done, 0);
+    atomic_store(&exec->ticket, (uint64_t)number << 2 * TILE_BITS | (uint64_t)n_tiles << TILE_BITS);
+    slmi_gate_wake(&exec->gate);
+}
+
+static void run_tile(slmi_exec *exec, uint64_t ticket, uint32_t worker)
+{
+    const slmi_stage *stage = &exec->plan->stages[ticket_stage(ticket)];
+    const slmi_exec_op *op = &exec->plan->ops[stage->first];
+    const uint32_t tile = ticket_tile(ticket);
     uint8_t *scratch = exec->worker_scratch + worker * exec->plan->worker_bytes;
     if (op->kind == SLMI_EXEC_MATMUL) {
         slmi_matmul_run(exec, op, tile, scratch);
     } else if (op->kind == SLMI_EXEC_ATTEND) {
         slmi_attend_run(exec, op, tile, scratch);
     } else {
-        slmi_rows_run(exec, &exec->plan->stages[exec->stage], tile, stage_rows(exec));
+        slmi_rows_run(exec, stage, tile, stage_rows(exec, stage));
+    }
+    if (atomic_fetch_add(&exec->n_done, 1) + 1 == ticket_n_tiles(ticket)) {
+        open_stage(exec, ticket_stage(ticket) + 1);
     }
 }
 
-static int must_stop(slmi_exec *exec)
+void slmi_exec_allow(slmi_exec *exec, uint64_t deadline)
+{
+    exec->deadline = deadline;
+    atomic_store(&exec->stop, 0);
+}
+
+int slmi_exec_must_stop(slmi_exec *exec)
 {
     if (atomic_load_explicit(&exec->stop, memory_order_relaxed) != 0) {
         return 1;
     }
     if (atomic_load_explicit(exec->cancel, memory_order_relaxed) != 0 ||
         (exec->deadline != 0 && exec->clock(exec->clock_ctx) >= exec->deadline)) {
-        atomic_store_explicit(&exec->stop, 1, memory_order_relaxed);
+        atomic_store(&exec->stop, 1);
+        slmi_gate_wake(&exec->gate);
         return 1;
     }
     return 0;
 }
 
-/* Runs on the last worker that leaves a stage: moves on, unless tiles are left because of a stop. */
-static void finish_stage(void *ctx)
+/* What a worker waits for: a stage after the one that it saw, or the end of the run. */
+typedef struct waiting {
+    const slmi_exec *exec;
+    uint32_t stage;
+} waiting;
+
+static int may_go_on(const void *ctx)
 {
-    slmi_exec *exec = ctx;
-    if (atomic_load(&exec->next_tile) >= exec->n_tiles) {
-        do {
-            exec->stage++;
-            if (exec->stage == exec->plan->n_stages) {
-                exec->leaving = 1;
-                return;
-            }
-            prepare_stage(exec);
-        } while (exec->n_tiles == 0);
-    }
-    exec->leaving = atomic_load(&exec->stop);
+    const waiting *w = ctx;
+    return ticket_stage(atomic_load(&w->exec->ticket)) != w->stage || atomic_load(&w->exec->stop) != 0;
 }
 
 static void work(void *ctx, uint32_t worker)
 {
     slmi_exec *exec = ctx;
     int owes_tile = worker == 0; /* a run makes progress however short its time */
-    do {
-        while (owes_tile || !must_stop(exec)) {
-            owes_tile = 0;
-            const uint32_t tile = atomic_fetch_add(&exec->next_tile, 1);
-            if (tile >= exec->n_tiles) {
-                break;
-            }
-            run_tile(exec, tile, worker);
+    for (;;) {
+        uint64_t ticket = atomic_load(&exec->ticket);
+        const waiting next = { exec, ticket_stage(ticket) };
+        if (next.stage == exec->plan->n_stages || (!owes_tile && slmi_exec_must_stop(exec))) {
+            return;
         }
-        slmi_barrier_wait(&exec->barrier, finish_stage, exec);
-    } while (!exec->leaving);
+        if (ticket_tile(ticket) < ticket_n_tiles(ticket)) {
+            ticket = atomic_fetch_add(&exec->ticket, 1);
+        }
+        if (ticket_tile(ticket) < ticket_n_tiles(ticket)) {
+            run_tile(exec, ticket, worker);
+            owes_tile = 0;
+        } else {
+            slmi_gate_wait(&exec->gate, may_go_on, &next);
+        }
+    }
 }
 
 size_t slmi_exec_worker_bytes(const slmi_exec_plan *plan)
@@ -109,15 +148,12 @@ size_t slmi_exec_worker_bytes(const slmi_exec_plan *plan)
 void slmi_exec_begin(slmi_exec *exec, const slmi_batch *batch)
 {
     exec->batch = *batch;
-    exec->stage = 0;
-    prepare_stage(exec);
+    open_stage(exec, 0);
 }
 
 int slmi_exec_run(slmi_exec *exec, uint64_t deadline)
 {
-    exec->deadline = deadline;
-    exec->leaving = 0;
-    atomic_store(&exec->stop, 0);
+    slmi_exec_allow(exec, deadline);
     slmi_pool_run(exec->pool, work, exec);
-    return exec->stage == exec->plan->n_stages;
+    return ticket_stage(atomic_load(&exec->ticket)) == exec->plan->n_stages;
 }

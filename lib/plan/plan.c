@@ -152,6 +152,26 @@ slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_w
     return SLM_OK;
 }
 
+/* The op that makes a value. */
+static const slmi_op *maker(const slmi_plan *plan, slmi_value value)
+{
+    const slmi_op *op = plan->ops;
+    while (op->out != value) {
+        op++;
+    }
+    return op;
+}
+
+const slmi_rope *slmi_plan_key_rope(const slmi_plan *plan, slmi_index slot)
+{
+    const slmi_op *op = plan->ops;
+    while (op->kind != SLMI_OP_ATTENTION || op->slot != slot) {
+        op++;
+    }
+    const slmi_op *keys = maker(plan, op->in[1]);
+    return keys->kind == SLMI_OP_ROPE ? &plan->ropes[keys->rope] : NULL;
+}
+
 uint64_t slmi_plan_weight_bytes(const slmi_plan *plan)
 {
     uint64_t bytes = 0;

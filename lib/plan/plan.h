@@ -114,6 +114,9 @@ slm_status slmi_plan_add_rope(slmi_plan *plan, uint32_t n_pairs, uint32_t halves
 slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_width, slmi_index *out,
                               slm_error *err);
 
+/* How the keys of a slot are turned to their positions; NULL = they are not. */
+const slmi_rope *slmi_plan_key_rope(const slmi_plan *plan, slmi_index slot);
+
 /* Bytes of all matrices' panels. */
 uint64_t slmi_plan_weight_bytes(const slmi_plan *plan);
 

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The tokens that may still be drawn, and the filters that thin them out. */
+/* The tokens that may still be drawn, and the filters that thin them out, a piece at a time. */
 #include "sampler/candidates.h"
 
 #include <float.h>
+#include <string.h>
 
 #include "kernels/math.h"
+
+/* Operations on a heap that one piece does: each touches log2(n) candidates. */
+#define HEAP_PIECE 512
+
+/* Logits that are skipped at once when none of them is large enough. */
+#define SKIP 256
 
 typedef struct candidate {
     float value;
@@ -32,6 +39,29 @@ static void swap(slmi_candidates *c, uint32_t i, uint32_t j)
 static int is_better(candidate a, candidate b)
 {
     return a.value > b.value || (a.value == b.value && a.id < b.id);
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t end_of_piece(uint32_t at, uint32_t end)
+{
+    return at + min_u32(end - at, SLMI_SAMPLER_PIECE);
+}
+
+static void go_to(slmi_candidates *c, uint32_t stage, uint32_t at)
+{
+    c->work.stage = stage;
+    c->work.at = at;
+}
+
+/* The filter is done; the next one begins afresh. */
+static int finish(slmi_candidates *c)
+{
+    memset(&c->work, 0, sizeof(c->work));
+    return 1;
 }
 
 /* Which candidate a heap has on top. */
@@ -64,133 +94,255 @@ static void sift_down(slmi_candidates *c, uint32_t begin, uint32_t end, uint32_t
     put(c, begin + root, moving);
 }
 
-static void make_heap(slmi_candidates *c, uint32_t begin, uint32_t end, int order)
+/* Makes [work.begin, work.end) a heap; work.at roots are left. Returns 1 when it is one. */
+static int make_heap(slmi_candidates *c, int order)
 {
-    for (uint32_t i = (end - begin) / 2; i > 0; i--) {
-        sift_down(c, begin, end, i - 1, order);
+    for (uint32_t i = 0; i < HEAP_PIECE && c->work.at > 0; i++) {
+        sift_down(c, c->work.begin, c->work.end, --c->work.at, order);
     }
+    return c->work.at == 0;
 }
 
-void slmi_candidates_best(slmi_candidates *c, const float *logits, uint32_t n_vocab, uint32_t k)
+static void begin_heap(slmi_candidates *c, uint32_t stage, uint32_t begin, uint32_t end)
 {
-    for (uint32_t i = 0; i < k; i++) {
-        put(c, i, (candidate){ logits[i], (int32_t)i });
-    }
-    make_heap(c, 0, k, WORST_ON_TOP);
-    /* Ids ascend, so an equal value is worse than what the heap holds. */
-    for (uint32_t i = k; i < n_vocab; i++) {
-        if (logits[i] > c->values[0]) {
-            put(c, 0, (candidate){ logits[i], (int32_t)i });
-            sift_down(c, 0, k, 0, WORST_ON_TOP);
+    c->work.begin = begin;
+    c->work.end = end;
+    go_to(c, stage, (end - begin) / 2);
+}
+
+/* Looks at some more logits; those that are better than the worst of the k best take its place. Ids
+ * ascend, so an equal value is worse than what the heap holds. Returns 1 when all have been seen. */
+static int scan(slmi_candidates *c, const slmk_table *kernels, const float *logits, uint32_t n_vocab,
+                uint32_t k)
+{
+    const uint32_t end = end_of_piece(c->work.at, n_vocab);
+    uint32_t n_better = 0;
+    while (c->work.at < end && n_better < HEAP_PIECE) {
+        const uint32_t n = min_u32(SKIP, end - c->work.at);
+        float most;
+        (void)kernels->max_finite(logits + c->work.at, n, &most);
+        for (uint32_t i = c->work.at; most > c->values[0] && i < c->work.at + n; i++) {
+            if (logits[i] > c->values[0]) {
+                put(c, 0, (candidate){ logits[i], (int32_t)i });
+                sift_down(c, 0, k, 0, WORST_ON_TOP);
+                n_better++;
+            }
         }
+        c->work.at += n;
     }
-    for (uint32_t end = k; end > 1; end--) {
-        swap(c, 0, end - 1);
-        sift_down(c, 0, end - 1, 0, WORST_ON_TOP);
-    }
-    c->n = k;
-    c->is_sorted = 1;
-    c->max = c->values[0];
+    return c->work.at == n_vocab;
 }
 
-void slmi_candidates_all(slmi_candidates *c, uint32_t n_vocab)
+/* Takes the worst off the heap [0, work.end) and puts it behind it. Returns 1 when all are in order. */
+static int sort_best(slmi_candidates *c)
 {
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        c->ids[i] = (int32_t)i;
+    for (uint32_t i = 0; i < HEAP_PIECE && c->work.end > 1; i++) {
+        swap(c, 0, --c->work.end);
+        sift_down(c, 0, c->work.end, 0, WORST_ON_TOP);
+    }
+    return c->work.end <= 1;
+}
+
+int slmi_candidates_best(slmi_candidates *c, const slmk_table *kernels, const float *logits,
+                         uint32_t n_vocab, uint32_t k)
+{
+    enum { FILL, HEAP, SCAN, SORT };
+    switch (c->work.stage) {
+    case FILL:
+        for (const uint32_t end = end_of_piece(c->work.at, k); c->work.at < end; c->work.at++) {
+            put(c, c->work.at, (candidate){ logits[c->work.at], (int32_t)c->work.at });
+        }
+        if (c->work.at == k) {
+            begin_heap(c, HEAP, 0, k);
+        }
+        return 0;
+    case HEAP:
+        if (make_heap(c, WORST_ON_TOP)) {
+            go_to(c, SCAN, k);
+        }
+        return 0;
+    case SCAN:
+        if (scan(c, kernels, logits, n_vocab, k)) {
+            go_to(c, SORT, 0);
+        }
+        return 0;
+    default:
+        if (!sort_best(c)) {
+            return 0;
+        }
+        c->n = k;
+        c->is_sorted = 1;
+        c->max = c->values[0];
+        return finish(c);
+    }
+}
+
+int slmi_candidates_all(slmi_candidates *c, const float *logits, uint32_t n_vocab)
+{
+    const uint32_t end = end_of_piece(c->work.at, n_vocab);
+    for (; c->work.at < end; c->work.at++) {
+        put(c, c->work.at, (candidate){ logits[c->work.at], (int32_t)c->work.at });
+    }
+    if (end < n_vocab) {
+        return 0;
     }
     c->n = n_vocab;
     c->is_sorted = 0;
+    return finish(c);
 }
 
-/* Moves the candidates with at least this logarithm of the weight to the front; returns how many. */
-static uint32_t partition(slmi_candidates *c, double least)
+/* Moves candidates with at least this logarithm of the weight to the front. Returns 1 at the end. */
+static int partition(slmi_candidates *c, double least)
 {
-    uint32_t n_front = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        if ((double)c->values[i] - (double)c->max >= least) {
-            swap(c, i, n_front++);
+    for (const uint32_t end = end_of_piece(c->work.at, c->n); c->work.at < end; c->work.at++) {
+        if ((double)c->values[c->work.at] - (double)c->max >= least) {
+            swap(c, c->work.at, c->work.front++);
         }
     }
-    return n_front;
+    return c->work.at == c->n;
 }
 
-/* Sorts [begin, end) from its best on, adding weights to *sum, until it reaches `enough`; returns the
- * number of candidates in order. */
-static uint32_t sort_until(slmi_candidates *c, uint32_t begin, uint32_t end, double enough, double *sum)
+/* Adds the best of [work.begin, work.end) that are not in order yet to work.sum, until it is enough. A heap
+ * that loses its top shrinks at the back: the best ones gather there, best last. Returns 1 at the end. */
+static int take_best(slmi_candidates *c)
 {
-    if (!c->is_sorted) {
-        make_heap(c, begin, end, BEST_ON_TOP);
-    }
-    /* A heap that loses its top shrinks at the back: the best ones gather there, best last. */
-    uint32_t left = end;
-    uint32_t n = 0;
-    while (begin + n < end && *sum < enough) {
-        const uint32_t i = c->is_sorted ? begin + n : begin;
-        *sum += slmk_exp((double)c->values[i] - (double)c->max);
-        n++;
+    const uint32_t n = c->work.end - c->work.begin;
+    for (uint32_t i = 0; i < HEAP_PIECE && c->work.count < n && c->work.sum < c->work.enough; i++) {
+        const uint32_t best = c->is_sorted ? c->work.begin + c->work.count : c->work.begin;
+        c->work.sum += slmk_exp((double)c->values[best] - (double)c->max);
+        c->work.count++;
         if (!c->is_sorted) {
-            swap(c, begin, --left);
-            sift_down(c, begin, left, 0, BEST_ON_TOP);
+            const uint32_t left = c->work.end - c->work.count;
+            swap(c, c->work.begin, left);
+            sift_down(c, c->work.begin, left, 0, BEST_ON_TOP);
         }
     }
-    if (!c->is_sorted) {
-        for (uint32_t i = 0; i < (end - begin) / 2; i++) {
-            swap(c, begin + i, end - 1 - i);
-        }
-    }
-    return begin + n;
+    return c->work.count == n || c->work.sum >= c->work.enough;
 }
 
-void slmi_candidates_top_p(slmi_candidates *c, const slmk_table *kernels, float p)
+/* Brings the best ones, which lie best last at the back, to the front. Returns 1 at the end. */
+static int turn_round(slmi_candidates *c)
 {
-    const double total = kernels->exp_sum(c->values, c->n, c->max, NULL);
-    const double enough = p > 0 ? (double)p * total : DBL_MIN; /* the best one always stays */
-    uint32_t n_front = c->n;
-    if (!c->is_sorted) {
-        /* All candidates with a smaller weight than this sum to less than 1 - p together, so they lie
-         * outside, up to rounding: the second sort below is for that. */
-        n_front = partition(c, slmk_log((1 - (double)p) * total / c->n));
+    const uint32_t n = min_u32(c->work.count, (c->work.end - c->work.begin) / 2);
+    for (const uint32_t end = end_of_piece(c->work.at, n); c->work.at < end; c->work.at++) {
+        swap(c, c->work.begin + c->work.at, c->work.end - 1 - c->work.at);
     }
-    double sum = 0;
-    uint32_t n = sort_until(c, 0, n_front, enough, &sum);
-    if (n == n_front && sum < enough) {
-        n = sort_until(c, n_front, c->n, enough, &sum);
-    }
-    c->n = n;
-    c->is_sorted = 1;
+    return c->work.at == n;
 }
 
-void slmi_candidates_min_p(slmi_candidates *c, float p)
+/* The sum of all weights; then how much of it is enough. Returns 1 at the end. */
+static int sum_weights(slmi_candidates *c, const slmk_table *kernels, float p)
+{
+    const uint32_t end = end_of_piece(c->work.at, c->n);
+    c->work.total +=
+        (double)kernels->exp_sum(c->values + c->work.at, end - c->work.at, c->max, NULL);
+    c->work.at = end;
+    c->work.enough = p > 0 ? (double)p * c->work.total : DBL_MIN; /* the best one always stays */
+    return end == c->n;
+}
+
+int slmi_candidates_top_p(slmi_candidates *c, const slmk_table *kernels, float p)
+{
+    enum { SUM, PARTITION, HEAP, TAKE, TURN };
+    switch (c->work.stage) {
+    case SUM:
+        if (sum_weights(c, kernels, p)) {
+            c->work.end = c->n;
+            go_to(c, c->is_sorted ? TAKE : PARTITION, 0);
+        }
+        return 0;
+    case PARTITION:
+        /* All candidates with a smaller weight than this sum to less than 1 - p together, so they lie
+         * outside, up to rounding: the second heap below is for that. */
+        if (partition(c, slmk_log((1 - (double)p) * c->work.total / c->n))) {
+            begin_heap(c, HEAP, 0, c->work.front);
+        }
+        return 0;
+    case HEAP:
+        if (make_heap(c, BEST_ON_TOP)) {
+            go_to(c, TAKE, 0);
+        }
+        return 0;
+    case TAKE:
+        if (!take_best(c)) {
+            return 0;
+        }
+        go_to(c, TURN, 0);
+        return 0;
+    default:
+        if (!c->is_sorted && !turn_round(c)) {
+            return 0;
+        }
+        if (c->work.sum < c->work.enough && c->work.end < c->n) {
+            begin_heap(c, HEAP, c->work.end, c->n);
+            c->work.count = 0;
+            return 0;
+        }
+        c->n = c->work.begin + c->work.count;
+        c->is_sorted = 1;
+        return finish(c);
+    }
+}
+
+int slmi_candidates_min_p(slmi_candidates *c, float p)
 {
     const double least = slmk_log(p);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        if ((double)c->values[i] - (double)c->max >= least) {
-            put(c, n++, get(c, i));
+    for (const uint32_t end = end_of_piece(c->work.at, c->n); c->work.at < end; c->work.at++) {
+        if ((double)c->values[c->work.at] - (double)c->max >= least) {
+            put(c, c->work.count++, get(c, c->work.at));
         }
     }
-    c->n = n;
+    if (c->work.at < c->n) {
+        return 0;
+    }
+    c->n = c->work.count;
+    return finish(c);
 }
 
-int32_t slmi_candidates_draw(slmi_candidates *c, const slmk_table *kernels, float temperature,
-                             double uniform)
+/* Values to weights, and their sum. Returns 1 at the end. */
+static int weigh(slmi_candidates *c, const slmk_table *kernels, float temperature)
 {
-    for (uint32_t i = 0; i < c->n; i++) {
+    const uint32_t begin = c->work.at;
+    const uint32_t end = end_of_piece(begin, c->n);
+    for (uint32_t i = begin; i < end; i++) {
         c->values[i] = (c->values[i] - c->max) / temperature;
     }
-    kernels->exp_sum(c->values, c->n, 0, c->values);
-    double total = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        total += (double)c->values[i];
+    (void)kernels->exp_sum(c->values + begin, end - begin, 0, c->values + begin);
+    for (uint32_t i = begin; i < end; i++) {
+        c->work.total += (double)c->values[i];
     }
-    const double target = uniform * total;
-    double sum = 0;
-    uint32_t chosen = 0;
-    for (uint32_t i = 0; i < c->n && sum <= target; i++) {
-        sum += (double)c->values[i];
-        if (c->values[i] > 0) {
-            chosen = i;
+    c->work.at = end;
+    return end == c->n;
+}
+
+/* Walks on until the weights passed exceed the target. Returns 1 at the end. */
+static int walk(slmi_candidates *c, double target)
+{
+    const uint32_t end = end_of_piece(c->work.at, c->n);
+    while (c->work.at < end && c->work.sum <= target) {
+        const float weight = c->values[c->work.at];
+        c->work.sum += (double)weight;
+        if (weight > 0) {
+            c->work.count = c->work.at;
         }
+        c->work.at++;
     }
-    return c->ids[chosen];
+    return c->work.at == c->n || c->work.sum > target;
+}
+
+int slmi_candidates_draw(slmi_candidates *c, const slmk_table *kernels, float temperature,
+                         double uniform, int32_t *id)
+{
+    enum { WEIGH, WALK };
+    if (c->work.stage == WEIGH) {
+        if (weigh(c, kernels, temperature)) {
+            go_to(c, WALK, 0);
+        }
+        return 0;
+    }
+    if (!walk(c, uniform * c->work.total)) {
+        return 0;
+    }
+    *id = c->ids[c->work.count];
+    return finish(c);
 }

@@ -3,21 +3,26 @@
  * first, one token each; what is left of the batch goes to appended text, in turns. */
 #include <string.h>
 
+#include "base/sort.h"
 #include "session/session.h"
 
-/* Tokens that somebody waits for: what was appended, and what generation needs. */
+/* Batches that a sequence waits for until it counts as one priority higher. */
+#define PATIENCE 16
+
+/* Tokens that somebody waits for and that can be computed: what was appended, and what generation needs. */
 static uint32_t n_pending(const slmi_sequence *sequence)
 {
-    if (!sequence->in_use) {
+    if (!sequence->in_use || sequence->move.active) {
         return 0;
     }
-    const uint32_t end = sequence->generation.active ? sequence->n_tokens : sequence->n_requested;
+    const int writes = sequence->generation.active && !sequence->generation.waits;
+    const uint32_t end = writes ? sequence->n_tokens : sequence->n_requested;
     return end > sequence->n_computed ? end - sequence->n_computed : 0;
 }
 
 int slmi_session_has_work(const slm_session *session)
 {
-    if (session->phase != SLMI_PHASE_IDLE) {
+    if (session->phase != SLMI_PHASE_IDLE || session->n_moving > 0) {
         return 1;
     }
     for (uint32_t i = 0; i < session->config.n_sequences; i++) {
@@ -45,13 +50,16 @@ static void add_run(slm_session *session, uint32_t index, uint32_t most)
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t position = first + i;
         const uint32_t deliver = (uint32_t)wants_logits(sequence, position);
-        const int sample = sequence->generation.active && position + 1 == sequence->n_tokens;
+        const int sample = sequence->generation.active && !sequence->generation.waits &&
+                           position + 1 == sequence->n_tokens;
         if (deliver || sample) {
             if (batch->n_wanted == session->config.logit_rows) {
                 break;
             }
             session->batch_wanted[batch->n_wanted] = batch->n_tokens;
-            session->wanted[batch->n_wanted++] = (slmi_wanted){ index, position, deliver };
+            session->wanted[batch->n_wanted++] =
+                (slmi_wanted){ .sequence = index, .position = position, .deliver = deliver,
+                               .n_changes = sequence->n_changes };
         }
         session->batch_tokens[batch->n_tokens] = sequence->tokens[position];
         session->batch_positions[batch->n_tokens] = position;
@@ -61,30 +69,66 @@ static void add_run(slm_session *session, uint32_t index, uint32_t most)
     if (batch->n_tokens > begin) {
         session->run_sequences[batch->n_runs] = index;
         session->runs[batch->n_runs++] =
-            (slmi_run){ begin, batch->n_tokens - begin, first, sequence->page_data };
+            (slmi_run){ begin, batch->n_tokens - begin, first, sequence->page_data,
+                        sequence->params.window, slmi_sink_pages(sequence->params.sinks) };
+        sequence->n_waited = 0;
     }
+}
+
+static uint32_t is_writing(const slmi_sequence *sequence)
+{
+    return sequence->generation.active && n_pending(sequence) == 1;
+}
+
+/* 1 if sequence a comes before b: it writes, it matters more, or it is its turn. */
+static int goes_first(const void *ctx, uint32_t a, uint32_t b)
+{
+    const slm_session *session = ctx;
+    const uint32_t n = session->config.n_sequences;
+    const slmi_sequence *x = &session->sequences[a];
+    const slmi_sequence *y = &session->sequences[b];
+    if (is_writing(x) != is_writing(y)) {
+        return is_writing(x) > is_writing(y);
+    }
+    const uint64_t x_rank = (uint64_t)x->params.priority + x->n_waited / PATIENCE;
+    const uint64_t y_rank = (uint64_t)y->params.priority + y->n_waited / PATIENCE;
+    if (x_rank != y_rank) {
+        return x_rank > y_rank;
+    }
+    return (a + n - session->next_sequence) % n < (b + n - session->next_sequence) % n;
+}
+
+/* The sequences with something to compute, in the order in which they get it. */
+static uint32_t find_ready(slm_session *session)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < session->config.n_sequences; i++) {
+        if (n_pending(&session->sequences[i]) > 0) {
+            session->ready[n++] = i;
+        }
+    }
+    slmi_sort_indices(session->ready, n, goes_first, session);
+    return n;
 }
 
 int slmi_batch_make(slm_session *session)
 {
     slmi_batch *batch = &session->batch;
-    const uint32_t n = session->config.n_sequences;
     memset(batch, 0, sizeof(*batch));
-    for (uint32_t writing = 1; writing != UINT32_MAX; writing--) {
-        for (uint32_t i = 0; i < n && batch->n_tokens < session->config.batch_tokens; i++) {
-            const uint32_t index = (session->next_sequence + i) % n;
-            const slmi_sequence *sequence = &session->sequences[index];
-            const uint32_t pending = n_pending(sequence);
-            const uint32_t is_writing = sequence->generation.active && pending == 1;
-            if (pending > 0 && is_writing == writing) {
-                add_run(session, index, session->config.batch_tokens - batch->n_tokens);
-            }
+    const uint32_t n_ready = find_ready(session);
+    for (uint32_t i = 0; i < n_ready; i++) {
+        slmi_sequence *sequence = &session->sequences[session->ready[i]];
+        const uint32_t room = session->config.batch_tokens - batch->n_tokens;
+        sequence->n_waited += sequence->n_waited < UINT32_MAX;
+        if (room > 0) {
+            add_run(session, session->ready[i], room);
         }
     }
     if (batch->n_tokens == 0) {
         return 0;
     }
-    session->next_sequence = (session->run_sequences[batch->n_runs - 1] + 1) % n;
+    session->next_sequence =
+        (session->run_sequences[batch->n_runs - 1] + 1) % session->config.n_sequences;
     batch->tokens = session->batch_tokens;
     batch->positions = session->batch_positions;
     batch->row_pages = session->batch_row_pages;
@@ -94,10 +138,10 @@ int slmi_batch_make(slm_session *session)
     return 1;
 }
 
-int slmi_batch_holds(const slm_session *session, const slmi_sequence *sequence)
+static int holds(const slm_session *session, const slmi_sequence *sequence)
 {
     const uint32_t index = (uint32_t)(sequence - session->sequences);
-    for (uint32_t r = 0; session->phase != SLMI_PHASE_IDLE && r < session->batch.n_runs; r++) {
+    for (uint32_t r = 0; r < session->batch.n_runs; r++) {
         if (session->run_sequences[r] == index) {
             return 1;
         }
@@ -105,16 +149,37 @@ int slmi_batch_holds(const slm_session *session, const slmi_sequence *sequence)
     return 0;
 }
 
+/* Rows that were computed but not committed are computed once more, with the same bits: those of one
+ * sequence, or of all. */
+static void give_up_rows(slm_session *session, const slmi_sequence *only)
+{
+    for (uint32_t row = session->next_commit; row < session->batch.n_wanted; row++) {
+        const slmi_wanted *wanted = &session->wanted[row];
+        slmi_sequence *sequence = &session->sequences[wanted->sequence];
+        if ((only == NULL || only == sequence) && sequence->in_use &&
+            sequence->n_changes == wanted->n_changes && sequence->n_computed > wanted->position) {
+            sequence->n_computed = wanted->position;
+        }
+    }
+}
+
+void slmi_batch_leave(slm_session *session, slmi_sequence *sequence)
+{
+    if (session->phase == SLMI_PHASE_COMPUTE && holds(session, sequence)) {
+        slmi_batch_abandon(session);
+    } else if (session->phase != SLMI_PHASE_IDLE && session->phase != SLMI_PHASE_COMPUTE) {
+        give_up_rows(session, sequence);
+    }
+    sequence->n_changes++;
+}
+
 void slmi_batch_abandon(slm_session *session)
 {
-    /* Rows that were computed but not used yet are computed once more, with the same bits. */
-    const uint32_t end = session->phase == SLMI_PHASE_SAMPLE ? session->batch.n_wanted : 0;
-    for (uint32_t row = session->next_wanted; row < end; row++) {
-        slmi_sequence *sequence = &session->sequences[session->wanted[row].sequence];
-        if (sequence->in_use && sequence->n_computed > session->wanted[row].position) {
-            sequence->n_computed = session->wanted[row].position;
-        }
+    if (session->phase == SLMI_PHASE_DRAW || session->phase == SLMI_PHASE_COMMIT) {
+        give_up_rows(session, NULL);
+        slmi_draws_abandon(session);
     }
     session->phase = SLMI_PHASE_IDLE;
     session->batch.n_runs = 0;
+    session->batch.n_wanted = 0;
 }

@@ -67,9 +67,11 @@ static slm_status configure(const slm_model *model, const slm_session_options *o
     SLM_FAIL_IF(c->kernels == NULL, SLM_ERR_UNSUPPORTED,
                 "this processor does not offer cpu_level %u", o->cpu_level);
     c->host = model->host;
+    c->tasks = model->tasks;
     if (o->host != NULL) {
         memset(&c->host, 0, sizeof(c->host));
         SLM_TRY(slmi_options_copy(&c->host, sizeof(c->host), o->host, "slm_host", err));
+        SLM_TRY(slmi_tasks_copy(&c->tasks, c->host.tasks, err));
     }
     return SLM_OK;
 }
@@ -106,8 +108,6 @@ static void carve_sequences(slm_session *s, carver *c, uint32_t stream_bytes)
     char *held = carve(c, (uint64_t)n * stream_bytes, 1);
     char *stops = carve(c, (uint64_t)n * SLMI_STREAM_STOP_SIZE, 1);
     s->event_text = carve(c, (uint64_t)n * 2 * stream_bytes, 1);
-    s->top_tokens = carve(c, (uint64_t)n * config->top_logprobs, sizeof(int32_t));
-    s->top_logprobs = carve(c, (uint64_t)n * config->top_logprobs, sizeof(float));
     if (c->base == NULL) {
         return;
     }
@@ -121,6 +121,30 @@ static void carve_sequences(slm_session *s, carver *c, uint32_t stream_bytes)
         sequence->stream.stop = stops + (size_t)i * SLMI_STREAM_STOP_SIZE;
         sequence->stream.capacity = stream_bytes;
     }
+}
+
+static void carve_drawings(slm_session *s, carver *c)
+{
+    const uint32_t n_vocab = s->model->hyper.n_vocab;
+    s->drawings = carve(c, s->config.n_threads, sizeof(slmi_drawing));
+    for (uint32_t i = 0; i < s->config.n_threads; i++) {
+        void *block = carve(c, slmi_sampler_scratch_size(n_vocab), 1);
+        if (block != NULL) {
+            slmi_sampler_scratch_init(&s->drawings[i].scratch, n_vocab, block);
+        }
+    }
+}
+
+/* For one panel of keys in the largest type, and for one key with its angles. */
+static void carve_conversion(slm_session *s, carver *c)
+{
+    uint32_t width = 0;
+    for (uint32_t i = 0; i < s->model->plan.n_slots; i++) {
+        const uint32_t d = s->model->plan.slots[i].head_width;
+        width = d > width ? d : width;
+    }
+    s->kv_panel = carve(c, (uint64_t)width * SLMK_ROWS, sizeof(float));
+    s->kv_row = carve(c, (uint64_t)width * 3, sizeof(float));
 }
 
 /* Everything but the cache lies first and is cleared; the cache is cleared page by page when used. */
@@ -140,12 +164,13 @@ static void carve_all(slm_session *s, carver *c, size_t *cleared)
     s->runs = carve(c, n, sizeof(slmi_run));
     s->run_sequences = carve(c, n, sizeof(uint32_t));
     s->run_tiles = carve(c, (uint64_t)n + 1, sizeof(uint32_t));
-    s->events = carve(c, (uint64_t)2 * n + config->logit_rows, sizeof(slm_event));
-    const uint32_t n_vocab = s->model->hyper.n_vocab;
-    void *sampling = carve(c, slmi_sampler_scratch_size(n_vocab), 1);
-    if (sampling != NULL) {
-        slmi_sampler_scratch_init(&s->sampler_scratch, n_vocab, sampling);
-    }
+    s->ready = carve(c, n, sizeof(uint32_t));
+    s->cancelled = carve(c, n, sizeof(_Atomic uint32_t));
+    s->events = carve(c, (uint64_t)3 * n + config->logit_rows, sizeof(slm_event));
+    s->top_tokens = carve(c, (uint64_t)config->logit_rows * config->top_logprobs, sizeof(int32_t));
+    s->top_logprobs = carve(c, (uint64_t)config->logit_rows * config->top_logprobs, sizeof(float));
+    carve_drawings(s, c);
+    carve_conversion(s, c);
     *cleared = c->size;
     s->exec.worker_scratch = carve(c, config->n_threads, s->exec_plan.worker_bytes);
     s->exec.scratch = carve(c, s->exec_plan.scratch_bytes, 1);
@@ -209,7 +234,7 @@ static slm_status assemble(slm_session *s, slm_error *err)
     size_t arena_bytes = 0;
     size_t cleared = 0;
     SLM_TRY(measure(s, &arena_bytes, &cleared, err));
-    SLM_TRY(slmi_pool_init(&s->pool, s->config.n_threads, &s->alloc, err));
+    SLM_TRY(slmi_pool_init(&s->pool, s->config.n_threads, &s->config.tasks, &s->alloc, err));
     s->arena = slmi_new_raw(&s->alloc, arena_bytes, SLMI_CACHE_LINE);
     if (s->arena == NULL) {
         return slmi_alloc_fail(&s->alloc, arena_bytes, err);
@@ -222,8 +247,7 @@ static slm_status assemble(slm_session *s, slm_error *err)
         s->free_pages[i] = s->config.n_pages - 1 - i;
     }
     s->n_free_pages = s->config.n_pages;
-    SLM_TRY(slmi_barrier_init(&s->exec.barrier, s->config.n_threads, err));
-    s->has_barrier = 1;
+    SLM_TRY(slmi_gate_init(&s->exec.gate, err));
     s->exec.plan = &s->exec_plan;
     s->exec.kernels = s->config.kernels;
     s->exec.pool = &s->pool;
@@ -253,6 +277,7 @@ slm_status slmi_session_create(slm_model *model, const slm_session_options *opti
     session->alloc = alloc;
     session->config = config;
     session->config.host.allocator = NULL;
+    session->config.host.tasks = NULL;
     session->model = model;
     const slm_status status = assemble(session, err);
     if (status != SLM_OK) {
@@ -270,8 +295,9 @@ slm_status slmi_session_create(slm_model *model, const slm_session_options *opti
 void slmi_session_destroy(slm_session *session)
 {
     slmi_pool_destroy(&session->pool);
-    if (session->has_barrier) {
-        slmi_barrier_destroy(&session->exec.barrier);
+    slmi_gate_destroy(&session->exec.gate);
+    for (uint32_t i = 0; session->sequences != NULL && i < session->config.n_sequences; i++) {
+        slmi_prefix_release(session->sequences[i].prefix);
     }
     slmi_exec_plan_free(&session->exec_plan);
     slmi_free(&session->alloc, session->arena, session->arena_bytes, SLMI_CACHE_LINE);

@@ -74,8 +74,10 @@ slm_status slmi_generation_begin(slm_session *session, slmi_sequence *sequence,
     const uint32_t known = SLM_GENERATE_IGNORE_END | SLM_GENERATE_SHOW_SPECIAL;
     SLM_FAIL_IF(sequence->n_tokens == 0, SLM_ERR_STATE,
                 "an empty sequence has nothing to go on from: append a token first");
-    SLM_FAIL_IF(sequence->n_tokens == session->config.context_length, SLM_ERR_CONTEXT_FULL,
-                "the context of %u tokens is full", session->config.context_length);
+    SLM_FAIL_IF(sequence->n_tokens == session->config.context_length &&
+                    sequence->params.full != SLM_FULL_SHIFT,
+                SLM_ERR_CONTEXT_FULL, "the context of %u tokens is full",
+                session->config.context_length);
     SLM_FAIL_IF((options->flags & ~known) != 0, SLM_ERR_INVALID_ARGUMENT, "flags 0x%x are unknown",
                 options->flags & ~known);
     SLM_FAIL_IF(options->reserved0 != 0, SLM_ERR_INVALID_ARGUMENT, "reserved0 must be 0");
@@ -83,19 +85,13 @@ slm_status slmi_generation_begin(slm_session *session, slmi_sequence *sequence,
                 "n_top is %u; the session was created for at most %u (top_logprobs)", options->n_top,
                 session->config.top_logprobs);
     SLM_TRY(check_stops(options, err));
-    if (session->phase == SLMI_PHASE_COMPUTE && slmi_batch_holds(session, sequence)) {
-        slmi_batch_abandon(session); /* it was made without the wish for the last token's logits */
+    slmi_batch_leave(session, sequence); /* it was made without this generation's wish for logits */
+    if (sequence->n_tokens == session->config.context_length) {
+        uint32_t first, n_removed;
+        SLM_TRY(slmi_sequence_make_room(session, sequence, &first, &n_removed, err));
     }
-    if (sequence->n_computed == sequence->n_tokens) {
-        /* The last token's logits are gone: it is computed once more, with the same bits. */
-        sequence->n_computed--;
-        const slm_status status =
-            slmi_sequence_own_pages(session, sequence, sequence->n_tokens, err);
-        if (status != SLM_OK) {
-            sequence->n_computed++;
-            return status;
-        }
-    }
+    /* If the last token is computed, its logits are gone: it is computed once more, with the same bits. */
+    SLM_TRY(slmi_pages_rewind(session, sequence, sequence->n_tokens - 1, sequence->n_tokens, err));
     take_stops(&sequence->stream, options);
     sequence->stream.strips_space = (uint32_t)slmi_tokenizer_strips_space(session->model->tokenizer) &&
                                     has_no_text(session, sequence);
@@ -119,23 +115,6 @@ void slmi_generation_end(slm_session *session, slmi_sequence *sequence, uint32_t
     sequence->generation.active = 0;
 }
 
-/* Fills the event's most probable tokens. */
-static slm_status add_top(slm_session *session, const slmi_sequence *sequence, const float *logits,
-                          slm_event *event, slm_error *err)
-{
-    const size_t index = (size_t)(sequence - session->sequences);
-    int32_t *tokens = session->top_tokens + index * session->config.top_logprobs;
-    float *logprobs = session->top_logprobs + index * session->config.top_logprobs;
-    if (sequence->generation.n_top > 0) {
-        SLM_TRY(slmi_sampler_top(&session->sampler_scratch, session->config.kernels, logits,
-                                 sequence->generation.n_top, tokens, logprobs, err));
-        event->n_top = sequence->generation.n_top;
-        event->top_tokens = tokens;
-        event->top_logprobs = logprobs;
-    }
-    return SLM_OK;
-}
-
 /* Tells of the token and shows its text. Returns 1 if a stop text was found. */
 static int show_token(slm_session *session, slmi_sequence *sequence, slm_event *event)
 {
@@ -151,28 +130,63 @@ static int show_token(slm_session *session, slmi_sequence *sequence, slm_event *
     return stopped;
 }
 
-slm_status slmi_generation_sample(slm_session *session, slmi_sequence *sequence, const float *logits,
-                                  slm_error *err)
+/* The last token fills the context: ends, makes room or waits, as the sequence's policy has it. */
+static void meet_full_context(slm_session *session, slmi_sequence *sequence)
+{
+    slm_error own = SLM_ERROR_INIT;
+    if (sequence->params.full == SLM_FULL_WAIT) {
+        sequence->generation.waits = 1;
+        slmi_event_add(session, SLM_EVENT_FULL, sequence)->position = sequence->n_tokens;
+        return;
+    }
+    slm_status status = SLM_ERR_CONTEXT_FULL;
+    uint32_t first = 0, n_removed = 0;
+    if (sequence->params.full == SLM_FULL_SHIFT) {
+        status = slmi_sequence_make_room(session, sequence, &first, &n_removed, &own);
+    }
+    if (status == SLM_OK) {
+        slm_event *event = slmi_event_add(session, SLM_EVENT_SHIFT, sequence);
+        event->position = first;
+        event->n_removed = n_removed;
+    } else if (status == SLM_ERR_CONTEXT_FULL) {
+        slmi_generation_end(session, sequence, SLM_DONE_CONTEXT_FULL, SLM_OK);
+    } else {
+        slmi_generation_end(session, sequence, SLM_DONE_ERROR, status);
+    }
+}
+
+static slm_event *add_token_event(slm_session *session, slmi_sequence *sequence, uint32_t row)
+{
+    const size_t top = (size_t)row * session->config.top_logprobs;
+    slm_event *event = slmi_event_add(session, SLM_EVENT_TOKEN, sequence);
+    event->position = sequence->n_tokens;
+    event->token = session->wanted[row].token;
+    event->logprob = session->wanted[row].logprob;
+    event->n_top = sequence->generation.n_top;
+    if (event->n_top > 0) {
+        event->top_tokens = session->top_tokens + top;
+        event->top_logprobs = session->top_logprobs + top;
+    }
+    return event;
+}
+
+slm_status slmi_generation_take(slm_session *session, slmi_sequence *sequence, uint32_t row,
+                                slm_error *err)
 {
     slmi_generation *generation = &sequence->generation;
-    int32_t token = 0;
-    float logprob = 0.0f;
-    slm_status status = slmi_sampler_sample(&sequence->sampler, &session->sampler_scratch,
-                                            session->config.kernels, logits, sequence->tokens,
-                                            sequence->n_tokens, sequence->n_tokens, &token, &logprob,
-                                            err);
-    if (status == SLM_OK) {
-        status = slmi_sequence_own_pages(session, sequence, sequence->n_tokens + 1, err);
+    const int32_t token = session->wanted[row].token;
+    slm_status status = SLM_OK;
+    if (!session->wanted[row].finite) {
+        status = slmi_fail(err, SLM_ERR_NOT_FINITE, SLM_NO_OFFSET,
+                           "a logit is infinite or not a number");
+    } else {
+        status = slmi_pages_own(session, sequence, sequence->n_computed, sequence->n_tokens + 1, err);
     }
     if (status != SLM_OK) {
         slmi_generation_end(session, sequence, SLM_DONE_ERROR, status);
         return status;
     }
-    slm_event *event = slmi_event_add(session, SLM_EVENT_TOKEN, sequence);
-    event->position = sequence->n_tokens;
-    event->token = token;
-    event->logprob = logprob;
-    SLM_TRY(add_top(session, sequence, logits, event, err));
+    slm_event *event = add_token_event(session, sequence, row);
     sequence->tokens[sequence->n_tokens++] = token;
     generation->n_written++;
     const int stopped = show_token(session, sequence, event);
@@ -184,7 +198,7 @@ slm_status slmi_generation_sample(slm_session *session, slmi_sequence *sequence,
     } else if (generation->n_written == generation->max_tokens) {
         slmi_generation_end(session, sequence, SLM_DONE_LENGTH, SLM_OK);
     } else if (sequence->n_tokens == session->config.context_length) {
-        slmi_generation_end(session, sequence, SLM_DONE_CONTEXT_FULL, SLM_OK);
+        meet_full_context(session, sequence);
     }
     return SLM_OK;
 }

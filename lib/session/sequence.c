@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sequences: ids, tokens, and pages of the cache, which forks share until one of them writes. */
+/* Sequences: ids and tokens. */
 #include <string.h>
 
 #include "base/error.h"
@@ -33,10 +33,13 @@ slm_status slmi_sequence_add(slm_session *session, slmi_sequence **out, slm_erro
             sequence->n_computed = 0;
             sequence->n_requested = 0;
             sequence->n_pages = 0;
+            sequence->n_prefix = 0;
+            sequence->n_waited = 0;
             memset(&sequence->generation, 0, sizeof(sequence->generation));
             memset(sequence->wants_logits, 0, (session->config.context_length + 7) / 8);
             sequence->stream.n_tail = 0;
             slmi_stream_reset(&sequence->stream);
+            slmi_params_default(&sequence->params);
             slmi_sampler_settings_default(&sequence->sampler);
             *out = sequence;
             return SLM_OK;
@@ -46,97 +49,26 @@ slm_status slmi_sequence_add(slm_session *session, slmi_sequence **out, slm_erro
                      session->config.n_sequences);
 }
 
-static uint8_t *page_data(const slm_session *session, uint32_t page)
-{
-    return session->page_memory + page * session->exec_plan.page_bytes;
-}
-
-static void release_page(slm_session *session, uint32_t page)
-{
-    if (--session->page_references[page] == 0) {
-        session->free_pages[session->n_free_pages++] = page;
-    }
-}
-
-static void drop_pages(slm_session *session, slmi_sequence *sequence, uint32_t n_kept)
-{
-    while (sequence->n_pages > n_kept) {
-        release_page(session, sequence->pages[--sequence->n_pages]);
-    }
-}
-
-static slm_status take_page(slm_session *session, uint32_t *page, slm_error *err)
-{
-    SLM_FAIL_IF(session->n_free_pages == 0, SLM_ERR_BUDGET,
-                "all %u pages of 64 tokens of the session's cache are in use",
-                session->config.n_pages);
-    *page = session->free_pages[--session->n_free_pages];
-    session->page_references[*page] = 1;
-    return SLM_OK;
-}
-
-static void set_page(slm_session *session, slmi_sequence *sequence, uint32_t index, uint32_t page)
-{
-    sequence->pages[index] = page;
-    sequence->page_data[index] = page_data(session, page);
-}
-
-/* Gives the sequence a page of its own in place of a shared one. */
-static slm_status unshare_page(slm_session *session, slmi_sequence *sequence, uint32_t index,
-                               slm_error *err)
-{
-    const uint32_t shared = sequence->pages[index];
-    if (session->page_references[shared] == 1) {
-        return SLM_OK;
-    }
-    uint32_t page = 0;
-    SLM_TRY(take_page(session, &page, err));
-    memcpy(page_data(session, page), page_data(session, shared), session->exec_plan.page_bytes);
-    release_page(session, shared);
-    set_page(session, sequence, index, page);
-    return SLM_OK;
-}
-
-slm_status slmi_sequence_own_pages(slm_session *session, slmi_sequence *sequence, uint32_t n_tokens,
-                                   slm_error *err)
-{
-    const uint32_t before = sequence->n_pages;
-    const uint32_t needed = (n_tokens + SLMK_PAGE - 1) / SLMK_PAGE;
-    for (uint32_t i = sequence->n_computed / SLMK_PAGE; i < before && i < needed; i++) {
-        SLM_TRY(unshare_page(session, sequence, i, err));
-    }
-    while (sequence->n_pages < needed) {
-        uint32_t page = 0;
-        const slm_status status = take_page(session, &page, err);
-        if (status != SLM_OK) {
-            drop_pages(session, sequence, before);
-            return status;
-        }
-        memset(page_data(session, page), 0, session->exec_plan.page_bytes);
-        set_page(session, sequence, sequence->n_pages++, page);
-    }
-    return SLM_OK;
-}
-
 slm_status slmi_sequence_fork(slm_session *session, const slmi_sequence *source, slmi_sequence **out,
                               slm_error *err)
 {
     slmi_sequence *copy;
     SLM_TRY(slmi_sequence_add(session, &copy, err));
-    for (uint32_t i = 0; i < source->n_pages; i++) {
-        session->page_references[source->pages[i]]++;
-        set_page(session, copy, i, source->pages[i]);
-    }
-    copy->n_pages = source->n_pages;
+    slmi_pages_share(session, source, copy);
     copy->n_tokens = source->n_tokens;
     copy->n_computed = source->n_computed;
     copy->n_requested = source->n_requested;
+    copy->n_prefix = source->n_prefix;
+    copy->prefix = source->prefix;
+    slmi_prefix_retain(copy->prefix);
+    copy->params = source->params;
     copy->sampler = source->sampler;
     copy->stream.n_tail = source->stream.n_tail;
     memcpy(copy->stream.tail, source->stream.tail, sizeof(copy->stream.tail));
     memcpy(copy->tokens, source->tokens, source->n_tokens * sizeof(int32_t));
     /* The page that the copy will write next is copied now, so that a full pool shows here. */
-    const slm_status status = slmi_sequence_own_pages(session, copy, copy->n_tokens, err);
+    const slm_status status =
+        slmi_pages_own(session, copy, copy->n_computed, copy->n_tokens, err);
     if (status != SLM_OK) {
         slmi_sequence_remove(session, copy);
         return status;
@@ -147,19 +79,21 @@ slm_status slmi_sequence_fork(slm_session *session, const slmi_sequence *source,
 
 void slmi_sequence_remove(slm_session *session, slmi_sequence *sequence)
 {
-    if (slmi_batch_holds(session, sequence)) {
-        slmi_batch_abandon(session);
-    }
-    drop_pages(session, sequence, 0);
+    slmi_batch_leave(session, sequence);
+    slmi_move_abandon(session, sequence);
+    slmi_pages_drop(session, sequence, 0);
+    slmi_prefix_release(sequence->prefix);
+    sequence->prefix = NULL;
     sequence->in_use = 0;
     sequence->generation.active = 0;
 }
 
-void slmi_sequence_truncate(slm_session *session, slmi_sequence *sequence, uint32_t n_tokens)
+slm_status slmi_sequence_truncate(slm_session *session, slmi_sequence *sequence, uint32_t n_tokens,
+                                  slm_error *err)
 {
-    if (slmi_batch_holds(session, sequence)) {
-        slmi_batch_abandon(session);
-    }
+    slmi_batch_leave(session, sequence);
+    SLM_TRY(slmi_pages_rewind(session, sequence, n_tokens, n_tokens, err));
+    slmi_move_abandon(session, sequence);
     for (uint32_t i = n_tokens; i < sequence->n_tokens; i++) {
         sequence->wants_logits[i / 8] &= (uint8_t)~(1u << i % 8);
     }
@@ -168,9 +102,21 @@ void slmi_sequence_truncate(slm_session *session, slmi_sequence *sequence, uint3
     }
     sequence->generation.active = 0;
     sequence->n_tokens = n_tokens;
-    sequence->n_computed = sequence->n_computed < n_tokens ? sequence->n_computed : n_tokens;
     sequence->n_requested = sequence->n_requested < n_tokens ? sequence->n_requested : n_tokens;
-    drop_pages(session, sequence, (n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
+    sequence->n_prefix = sequence->n_prefix < n_tokens ? sequence->n_prefix : n_tokens;
+    slmi_pages_drop(session, sequence, (n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
+    return SLM_OK;
+}
+
+slm_status slmi_sequence_check_tokens(const slm_session *session, const int32_t *tokens,
+                                      size_t n_tokens, slm_error *err)
+{
+    for (size_t i = 0; i < n_tokens; i++) {
+        SLM_FAIL_AT_IF(tokens[i] < 0 || (uint32_t)tokens[i] >= session->model->hyper.n_vocab,
+                       SLM_ERR_OUT_OF_RANGE, i, "token id %d is not in the vocabulary of %u",
+                       (int)tokens[i], session->model->hyper.n_vocab);
+    }
+    return SLM_OK;
 }
 
 slm_status slmi_sequence_append(slm_session *session, slmi_sequence *sequence, const int32_t *tokens,
@@ -180,13 +126,9 @@ slm_status slmi_sequence_append(slm_session *session, slmi_sequence *sequence, c
     SLM_FAIL_IF(n_tokens > room, SLM_ERR_CONTEXT_FULL,
                 "%llu tokens do not fit: %u of %u are taken", (unsigned long long)n_tokens,
                 sequence->n_tokens, session->config.context_length);
-    for (size_t i = 0; i < n_tokens; i++) {
-        SLM_FAIL_AT_IF(tokens[i] < 0 || (uint32_t)tokens[i] >= session->model->hyper.n_vocab,
-                       SLM_ERR_OUT_OF_RANGE, i, "token id %d is not in the vocabulary of %u",
-                       (int)tokens[i], session->model->hyper.n_vocab);
-    }
+    SLM_TRY(slmi_sequence_check_tokens(session, tokens, n_tokens, err));
     const uint32_t end = sequence->n_tokens + (uint32_t)n_tokens;
-    SLM_TRY(slmi_sequence_own_pages(session, sequence, end, err));
+    SLM_TRY(slmi_pages_own(session, sequence, sequence->n_computed, end, err));
     if (n_tokens > 0) {
         memmove(sequence->tokens + sequence->n_tokens, tokens, n_tokens * sizeof(int32_t));
     }
@@ -199,5 +141,38 @@ slm_status slmi_sequence_append(slm_session *session, slmi_sequence *sequence, c
     sequence->stream.n_tail = 0;
     sequence->n_tokens = end;
     sequence->n_requested = end;
+    return SLM_OK;
+}
+
+slm_status slmi_sequence_append_prefix(slm_session *session, slmi_sequence *sequence,
+                                       slm_prefix *prefix, slm_error *err)
+{
+    SLM_FAIL_IF(sequence->n_tokens > 0, SLM_ERR_STATE,
+                "a prefix begins a sequence; this one has %u tokens", sequence->n_tokens);
+    SLM_FAIL_IF(sequence->params.window != 0, SLM_ERR_STATE,
+                "a sequence with a window cannot begin with a prefix");
+    SLM_FAIL_IF(prefix->model != session->model->identity, SLM_ERR_MISMATCH,
+                "prefix '%s' was made with another model", prefix->name);
+    SLM_FAIL_IF(prefix->kv_type != session->config.kv_type, SLM_ERR_MISMATCH,
+                "prefix '%s' was made with another kv_type", prefix->name);
+    SLM_FAIL_IF(prefix->n_tokens > session->config.context_length, SLM_ERR_CONTEXT_FULL,
+                "prefix '%s' has %u tokens; the context has room for %u", prefix->name,
+                prefix->n_tokens, session->config.context_length);
+    slmi_pages_share_prefix(sequence, prefix);
+    /* The page that the sequence will write next is copied now, so that a full pool shows here. */
+    const uint32_t n = prefix->n_tokens;
+    const slm_status status = slmi_pages_own(session, sequence, n, n, err);
+    if (status != SLM_OK) {
+        slmi_pages_drop(session, sequence, 0);
+        return status;
+    }
+    memcpy(sequence->tokens, prefix->tokens, n * sizeof(int32_t));
+    sequence->n_tokens = n;
+    sequence->n_computed = n;
+    sequence->n_requested = n;
+    sequence->n_prefix = n;
+    slmi_prefix_retain(prefix);
+    slmi_prefix_release(sequence->prefix);
+    sequence->prefix = prefix;
     return SLM_OK;
 }

@@ -21,6 +21,12 @@ static void print_base(void)
     MEMBER(slm_allocator, ctx);
     MEMBER(slm_allocator, alloc);
     MEMBER(slm_allocator, free);
+    STRUCT(slm_tasks);
+    MEMBER(slm_tasks, struct_size);
+    MEMBER(slm_tasks, reserved0);
+    MEMBER(slm_tasks, ctx);
+    MEMBER(slm_tasks, enqueue);
+    MEMBER(slm_tasks, wait);
     STRUCT(slm_host);
     MEMBER(slm_host, struct_size);
     MEMBER(slm_host, reserved0);
@@ -29,6 +35,7 @@ static void print_base(void)
     MEMBER(slm_host, log);
     MEMBER(slm_host, clock_ctx);
     MEMBER(slm_host, clock);
+    MEMBER(slm_host, tasks);
 }
 
 static void print_model(void)
@@ -152,12 +159,46 @@ static void print_session(void)
     MEMBER(slm_event, reason);
     MEMBER(slm_event, status);
     MEMBER(slm_event, n_generated);
+    MEMBER(slm_event, n_removed);
+    MEMBER(slm_event, reserved1);
     STRUCT(slm_sequence_info);
     MEMBER(slm_sequence_info, struct_size);
     MEMBER(slm_sequence_info, n_tokens);
     MEMBER(slm_sequence_info, n_computed);
     MEMBER(slm_sequence_info, is_generating);
     MEMBER(slm_sequence_info, tokens);
+    MEMBER(slm_sequence_info, n_pages);
+    MEMBER(slm_sequence_info, n_prefix_tokens);
+}
+
+static void print_prefix(void)
+{
+    STRUCT(slm_prefix_info);
+    MEMBER(slm_prefix_info, struct_size);
+    MEMBER(slm_prefix_info, n_tokens);
+    MEMBER(slm_prefix_info, kv_type);
+    MEMBER(slm_prefix_info, reserved0);
+    MEMBER(slm_prefix_info, memory_bytes);
+    MEMBER(slm_prefix_info, name);
+    MEMBER(slm_prefix_info, tokens);
+}
+
+static void print_saved(void)
+{
+    STRUCT(slm_save_options);
+    MEMBER(slm_save_options, struct_size);
+    MEMBER(slm_save_options, form);
+    MEMBER(slm_save_options, whole);
+    MEMBER(slm_save_options, reserved0);
+    STRUCT(slm_saved_info);
+    MEMBER(slm_saved_info, struct_size);
+    MEMBER(slm_saved_info, format);
+    MEMBER(slm_saved_info, kv_type);
+    MEMBER(slm_saved_info, n_tokens);
+    MEMBER(slm_saved_info, n_cached);
+    MEMBER(slm_saved_info, n_prefix_tokens);
+    MEMBER(slm_saved_info, model);
+    MEMBER(slm_saved_info, prefix);
 }
 
 static void print_chat(void)
@@ -175,6 +216,8 @@ int main(void)
     print_tokenizer();
     print_sampler();
     print_session();
+    print_prefix();
+    print_saved();
     print_chat();
     return 0;
 }

@@ -10,7 +10,7 @@
 #include <xmmintrin.h>
 #endif
 
-#include "slm/session.h"
+#include "slm/slm.h"
 #include "support/tiny_model.h"
 
 #define N_TOKENS 150 /* three pages of the cache */
@@ -122,12 +122,12 @@ static void run(work *w)
 static void save_and_restore(work *w)
 {
     size_t size;
-    MUST(slm_session_save_sequence(w->session, w->sequence, NULL, 0, &size, NULL) ==
+    MUST(slm_session_save_sequence(w->session, w->sequence, NULL, NULL, 0, &size, NULL) ==
          SLM_ERR_BUFFER_TOO_SMALL);
     void *blob = malloc(size);
-    MUST(slm_session_save_sequence(w->session, w->sequence, blob, size, &size, NULL) == SLM_OK);
+    MUST(slm_session_save_sequence(w->session, w->sequence, NULL, blob, size, &size, NULL) == SLM_OK);
     MUST(slm_session_remove_sequence(w->session, w->sequence, NULL) == SLM_OK);
-    MUST(slm_session_restore_sequence(w->session, blob, size, &w->sequence, NULL) == SLM_OK);
+    MUST(slm_session_restore_sequence(w->session, blob, size, NULL, &w->sequence, NULL) == SLM_OK);
     free(blob);
 }
 

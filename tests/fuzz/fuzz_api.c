@@ -73,12 +73,12 @@ static void step(player *p)
 static void save(player *p, slm_sequence id)
 {
     size_t size = 0;
-    const slm_status status = slm_session_save_sequence(p->session, id, NULL, 0, &size, NULL);
+    const slm_status status = slm_session_save_sequence(p->session, id, NULL, NULL, 0, &size, NULL);
     if (status == SLM_ERR_BUFFER_TOO_SMALL) {
         free(p->blob);
         p->blob = malloc(size);
         p->blob_bytes = size;
-        MUST(slm_session_save_sequence(p->session, id, p->blob, size, &size, NULL) == SLM_OK);
+        MUST(slm_session_save_sequence(p->session, id, NULL, p->blob, size, &size, NULL) == SLM_OK);
     }
 }
 
@@ -115,7 +115,7 @@ static void call(player *p)
         save(p, *id);
         break;
     case 9:
-        (void)slm_session_restore_sequence(p->session, p->blob, p->blob_bytes, id, NULL);
+        (void)slm_session_restore_sequence(p->session, p->blob, p->blob_bytes, NULL, id, NULL);
         break;
     default:
         step(p);

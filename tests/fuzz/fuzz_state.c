@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] & 1) {
         put_right(session, blob, size - 1);
     }
-    const slm_status status = slm_session_restore_sequence(session, blob, size - 1, &sequence, &err);
+    const slm_status status = slm_session_restore_sequence(session, blob, size - 1, NULL, &sequence, &err);
     free(blob);
     MUST(status == SLM_OK || (status < 0 && status == err.code && sequence == 0));
     MUST(status == SLM_OK || err.offset < size || err.offset == SLM_NO_OFFSET);

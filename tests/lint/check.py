@@ -37,6 +37,9 @@ PUBLIC_HEADER_LAYERS = {
     "chat.h": {"template"},
     "model.h": {"model"},
     "sampler.h": {"sampler", "session"},
+    "prefix.h": {"session"},
+    "saved.h": {"session"},
+    "sequence.h": {"session"},
     "session.h": {"session"},
     "tokenizer.h": {"tokenizer", "session"},
 }

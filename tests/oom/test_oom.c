@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "slm/session.h"
+#include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/failing_alloc.h"
 #include "support/tiny_model.h"
@@ -133,10 +133,10 @@ static slm_status use_session(world *w)
         TRY(slm_session_step(session, 0, NULL));
     } while (status == SLM_MORE);
     TRY(slm_session_fork_sequence(session, a, &b, NULL));
-    (void)slm_session_save_sequence(session, a, NULL, 0, &size, NULL);
+    (void)slm_session_save_sequence(session, a, NULL, NULL, 0, &size, NULL);
     blob = malloc(size);
-    TRY(slm_session_save_sequence(session, a, blob, size, &size, NULL));
-    TRY(slm_session_restore_sequence(session, blob, size, &c, NULL));
+    TRY(slm_session_save_sequence(session, a, NULL, blob, size, &size, NULL));
+    TRY(slm_session_restore_sequence(session, blob, size, NULL, &c, NULL));
     status = SLM_OK;
 end:
     free(blob);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "slm/session.h"
+#include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/tiny_model.h"
 

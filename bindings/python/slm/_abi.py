@@ -141,14 +141,15 @@ class Event(SizedStruct):
         ("logprob", c_float), ("n_top", c_uint32), ("top_tokens", POINTER(c_int32)),
         ("top_logprobs", POINTER(c_float)), ("logits", c_void_p), ("reserved0", c_void_p),
         ("n_logits", c_uint32), ("reason", c_uint32), ("status", c_int32),
-        ("n_generated", c_uint32),
+        ("n_generated", c_uint32), ("n_removed", c_uint32), ("reserved1", c_uint32),
     ]
 
 
 class SequenceInfo(SizedStruct):
     _fields_ = [
         ("struct_size", c_uint32), ("n_tokens", c_uint32), ("n_computed", c_uint32),
-        ("is_generating", c_uint32), ("tokens", POINTER(c_int32)),
+        ("is_generating", c_uint32), ("tokens", POINTER(c_int32)), ("n_pages", c_uint32),
+        ("n_prefix_tokens", c_uint32),
     ]
 
 
@@ -171,6 +172,8 @@ PLAIN: dict[str, tuple[Any, list[Any]]] = {
     "slm_sampler_release": (None, [_handle]),
     "slm_session_release": (None, [_handle]),
     "slm_session_cancel": (None, [_handle]),
+    "slm_session_cancel_sequence": (None, [_handle, c_uint64]),
+    "slm_prefix_release": (None, [_handle]),
 }
 CHECKED: dict[str, list[Any]] = {
     "slm_model_load": [c_char_p, POINTER(ModelOptions), _out],
@@ -209,8 +212,13 @@ CHECKED: dict[str, list[Any]] = {
     "slm_session_get_event": [_handle, POINTER(Event)],
     "slm_session_get_sequence_info": [_handle, c_uint64, POINTER(SequenceInfo)],
     "slm_session_truncate_sequence": [_handle, c_uint64, c_uint32],
-    "slm_session_save_sequence": [_handle, c_uint64, c_void_p, c_size_t, _sizes],
-    "slm_session_restore_sequence": [_handle, c_void_p, c_size_t, POINTER(c_uint64)],
+    "slm_session_set_u32": [_handle, c_uint64, c_uint32, c_uint32],
+    "slm_session_get_u32": [_handle, c_uint64, c_uint32, POINTER(c_uint32)],
+    "slm_session_get_param_info": [c_uint32, POINTER(c_uint32), POINTER(ParamInfo)],
+    "slm_session_replace": [_handle, c_uint64, c_uint32, c_uint32, _ids, c_size_t, c_uint32],
+    "slm_session_append_prefix": [_handle, c_uint64, _handle],
+    "slm_session_save_sequence": [_handle, c_uint64, c_void_p, c_void_p, c_size_t, _sizes],
+    "slm_session_restore_sequence": [_handle, c_void_p, c_size_t, _handle, POINTER(c_uint64)],
 }
 
 

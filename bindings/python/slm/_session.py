@@ -353,7 +353,7 @@ class Sequence:
         """The sequence as a checksummed blob for Session.restore()."""
         with self.session._lock:
             self.session._collect()
-            return read_bytes("slm_session_save_sequence", self.session.handle, self._id, guess=0)
+            return read_bytes("slm_session_save_sequence", self.session.handle, self._id, None, guess=0)
 
     def remove(self) -> None:
         """Removes the sequence from its session."""
@@ -524,7 +524,7 @@ class Session:
         data = raw_bytes(blob, "a saved sequence")
         with self._lock:
             identifier = ctypes.c_uint64()
-            self._call("slm_session_restore_sequence", data, len(data), ctypes.byref(identifier))
+            self._call("slm_session_restore_sequence", data, len(data), None, ctypes.byref(identifier))
             return Sequence(self, identifier.value)
 
     def cancel(self) -> None:

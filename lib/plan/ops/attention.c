@@ -61,6 +61,17 @@ size_t slmi_attend_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op)
     return (size_t)rows * (2 * plan->plan->slots[op->slot].head_width + 3) * sizeof(float);
 }
 
+/* Keys of a page that the token at a position sees, from the first on. */
+static uint32_t n_visible(const slmi_run *run, uint32_t page, uint32_t position)
+{
+    const uint32_t before = page * SLMK_PAGE;
+    const uint32_t first = slmi_window_page(run->window, run->sink_pages, position);
+    if (position < before || (page >= run->sink_pages && page < first)) {
+        return 0;
+    }
+    return min_u32(SLMK_PAGE, position + 1 - before); /* a token sees itself */
+}
+
 /* Walks the pages that the last token sees; earlier tokens see less of the last ones. */
 static void attend_pages(const slmi_exec *exec, const slmi_exec_op *op, slmk_attend *job,
                          uint32_t *visible, const slmi_run *run, uint32_t kv_head,
@@ -71,13 +82,14 @@ static void attend_pages(const slmi_exec *exec, const slmi_exec_op *op, slmk_att
     const uint32_t group = heads_per_group(exec->plan->plan, op);
     const uint32_t last = position + job->n_rows / group - 1;
     for (uint32_t page = 0; page <= last / SLMK_PAGE; page++) {
+        if (page == run->sink_pages) { /* what the first token does not see any more, none does */
+            page = slmi_window_page(run->window, run->sink_pages, position);
+        }
         const uint8_t *keys = run->pages[page] + exec->plan->slot_offset[op->slot];
         job->k = keys + kv_head * head_bytes;
         job->v = keys + (slot->n_heads + kv_head) * head_bytes;
         for (uint32_t i = 0; i < job->n_rows; i++) {
-            const uint32_t seen = position + i / group + 1; /* a token sees itself */
-            const uint32_t before = page * SLMK_PAGE;
-            visible[i] = seen <= before ? 0 : min_u32(SLMK_PAGE, seen - before);
+            visible[i] = n_visible(run, page, position + i / group);
         }
         exec->kernels->attend(job);
     }

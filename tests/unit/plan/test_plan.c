@@ -12,7 +12,7 @@
 #include "model/model.h"
 #include "plan/exec.h"
 #include "plan/ops/ops.h"
-#include "slm/session.h"
+#include "slm/slm.h"
 #include "support/tiny_model.h"
 
 #define N_ROWS 70 /* two pages */
@@ -71,9 +71,10 @@ static void lower(machine *m, const slm_model *model, uint32_t fuse, const uint8
 
 static void compute(machine *m, uint32_t n_threads)
 {
-    assert_int_equal(slmi_pool_init(&m->pool, n_threads, &m->alloc, NULL), SLM_OK);
+    const slm_tasks own_threads = { 0 };
+    assert_int_equal(slmi_pool_init(&m->pool, n_threads, &own_threads, &m->alloc, NULL), SLM_OK);
     assert_int_equal(slmi_pool_start(&m->pool, NULL), SLM_OK);
-    assert_int_equal(slmi_barrier_init(&m->exec.barrier, n_threads, NULL), SLM_OK);
+    assert_int_equal(slmi_gate_init(&m->exec.gate, NULL), SLM_OK);
     m->exec.plan = &m->plan;
     m->exec.kernels = slmk_table_get(SLM_CPU_BEST);
     m->exec.pool = &m->pool;
@@ -89,7 +90,7 @@ static void compute(machine *m, uint32_t n_threads)
         m->positions[i] = i;
         m->row_pages[i] = m->pages[i / SLMK_PAGE];
     }
-    m->run = (slmi_run){ 0, N_ROWS, 0, m->pages };
+    m->run = (slmi_run){ .n_rows = N_ROWS, .pages = m->pages };
     const slmi_batch batch = { N_ROWS,       2,         1,       m->tokens,   m->positions,
                                m->row_pages, m->wanted, &m->run, m->run_tiles };
     slmi_exec_begin(&m->exec, &batch);
@@ -100,7 +101,7 @@ static void leave(machine *m)
 {
     if (m->exec.scratch != NULL) {
         slmi_pool_destroy(&m->pool);
-        slmi_barrier_destroy(&m->exec.barrier);
+        slmi_gate_destroy(&m->exec.gate);
         free(m->exec.scratch);
         free(m->exec.worker_scratch);
         free(m->pages[0]);

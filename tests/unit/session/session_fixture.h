@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-#include "slm/session.h"
+#include "slm/saved.h"
+#include "slm/sequence.h"
 #include "slm/tokenizer.h"
 #include "support/failing_alloc.h"
 #include "support/tiny_model.h"

@@ -34,8 +34,8 @@ static void call_everything(slm_session *s, slm_sequence q)
     assert_int_equal(slm_session_get_event(s, &event, NULL), busy);
     assert_int_equal(slm_session_get_sequence_info(s, q, &info, NULL), busy);
     assert_int_equal(slm_session_truncate_sequence(s, q, 0, NULL), busy);
-    assert_int_equal(slm_session_save_sequence(s, q, NULL, 0, &size, NULL), busy);
-    assert_int_equal(slm_session_restore_sequence(s, "", 0, &other, NULL), busy);
+    assert_int_equal(slm_session_save_sequence(s, q, NULL, NULL, 0, &size, NULL), busy);
+    assert_int_equal(slm_session_restore_sequence(s, "", 0, NULL, &other, NULL), busy);
 }
 
 static uint64_t calling_clock(void *ctx)

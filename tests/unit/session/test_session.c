@@ -47,8 +47,8 @@ static void refuses_null(void **state)
     FAILS(slm_session_get_event(NULL, &event, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_get_sequence_info(NULL, 1, &info, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_truncate_sequence(NULL, 1, 0, &error), bad, SLM_NO_OFFSET);
-    FAILS(slm_session_save_sequence(NULL, 1, NULL, 0, &size, &error), bad, SLM_NO_OFFSET);
-    FAILS(slm_session_restore_sequence(NULL, "", 0, &q, &error), bad, SLM_NO_OFFSET);
+    FAILS(slm_session_save_sequence(NULL, 1, NULL, NULL, 0, &size, &error), bad, SLM_NO_OFFSET);
+    FAILS(slm_session_restore_sequence(NULL, "", 0, NULL, &q, &error), bad, SLM_NO_OFFSET);
     s = make_session(model, 1);
     q = add_sequence(s, "ab");
     FAILS(slm_session_add_sequence(s, NULL, &error), bad, SLM_NO_OFFSET);
@@ -58,9 +58,9 @@ static void refuses_null(void **state)
     FAILS(slm_session_set_sampler(s, q, NULL, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_get_event(s, NULL, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_get_sequence_info(s, q, NULL, &error), bad, SLM_NO_OFFSET);
-    FAILS(slm_session_save_sequence(s, q, NULL, 0, NULL, &error), bad, SLM_NO_OFFSET);
-    FAILS(slm_session_save_sequence(s, q, NULL, 1, &size, &error), bad, SLM_NO_OFFSET);
-    FAILS(slm_session_restore_sequence(s, NULL, 1, &q, &error), bad, SLM_NO_OFFSET);
+    FAILS(slm_session_save_sequence(s, q, NULL, NULL, 0, NULL, &error), bad, SLM_NO_OFFSET);
+    FAILS(slm_session_save_sequence(s, q, NULL, NULL, 1, &size, &error), bad, SLM_NO_OFFSET);
+    FAILS(slm_session_restore_sequence(s, NULL, 1, NULL, &q, &error), bad, SLM_NO_OFFSET);
     assert_true(q == 0);
     assert_ptr_equal(slm_session_get_model(s), model);
     assert_null(slm_session_get_model(NULL));
@@ -128,7 +128,7 @@ static void ids_go_stale(void **state)
         FAILS(slm_session_generate(s, wrong[i], NULL, &error), stale, SLM_NO_OFFSET);
         FAILS(slm_session_truncate_sequence(s, wrong[i], 0, &error), stale, SLM_NO_OFFSET);
         FAILS(slm_session_get_sequence_info(s, wrong[i], &info, &error), stale, SLM_NO_OFFSET);
-        FAILS(slm_session_save_sequence(s, wrong[i], NULL, 0, &size, &error), stale, SLM_NO_OFFSET);
+        FAILS(slm_session_save_sequence(s, wrong[i], NULL, NULL, 0, &size, &error), stale, SLM_NO_OFFSET);
     }
     slm_session_release(s);
 }
