@@ -13,7 +13,9 @@ typedef struct run_options {
     uint32_t max_tokens, n_logprobs, kv_type, cpu_level;
 } run_options;
 
-static const option_choice kv_types[] = { { "f16", SLM_KV_F16 }, { "f32", SLM_KV_F32 }, { 0 } };
+static const option_choice kv_types[] = {
+    { "f16", SLM_KV_F16 }, { "f32", SLM_KV_F32 }, { "q8", SLM_KV_Q8 }, { "q4", SLM_KV_Q4 }, { 0 }
+};
 static const option_choice cpu_levels[] = {
     { "best", SLM_CPU_BEST },     { "scalar", SLM_CPU_SCALAR }, { "avx2", SLM_CPU_AVX2 },
     { "avx512", SLM_CPU_AVX512 }, { "neon", SLM_CPU_NEON_DOT }, { 0 },
@@ -49,7 +51,7 @@ static int parse(const command *self, run_options *o, int argc, char **argv)
         { NULL, "--logprobs", "N", OPTION_COUNT, &o->n_logprobs, 0, 64, NULL,
           "tell each token's log-probability and the N best" },
         { NULL, "--kv", "TYPE", OPTION_CHOICE, &o->kv_type, 0, 0, kv_types,
-          "numbers of the key and value cache: f16 or f32" },
+          "numbers of the key and value cache: f16, f32, q8 or q4" },
         { NULL, "--cpu", "LEVEL", OPTION_CHOICE, &o->cpu_level, 0, 0,
           cpu_levels, "use at most these instructions: scalar, avx2, avx512, neon or best" },
         { 0 },

@@ -22,8 +22,14 @@ typedef struct slm_session slm_session;
 /** Names a sequence of a session: 8 bytes, index and generation, never reused. 0 = no sequence. */
 typedef uint64_t slm_sequence;
 
-/** Number types of the key and value cache. */
-enum { SLM_KV_F16 = 0, SLM_KV_F32 = 1 };
+/** Number types of the key and value cache, with the bytes of a number. Q8 and Q4 share a scale among 32
+ * neighbours of a token's head; what they cost in accuracy is in docs/numerics.md. */
+enum {
+    SLM_KV_F16 = 0, /**< half precision, 2 bytes */
+    SLM_KV_F32 = 1, /**< single precision, 4 bytes */
+    SLM_KV_Q8 = 2,  /**< 8 bits, 1.06 bytes for head widths that are multiples of 32 */
+    SLM_KV_Q4 = 3   /**< 4 bits, 0.56 bytes for head widths that are multiples of 32 */
+};
 
 /** How to create a session. */
 typedef struct slm_session_options {
@@ -36,7 +42,7 @@ typedef struct slm_session_options {
                                     sequences; when it is used up a sequence ends with SLM_ERR_BUDGET */
     uint32_t batch_tokens;     /**< tokens computed together at most, 1..4096; 0 = 256 */
     uint32_t logit_rows;       /**< rows of logits a step can deliver; 0 = n_sequences */
-    uint32_t kv_type;          /**< SLM_KV_F16 or SLM_KV_F32 */
+    uint32_t kv_type;          /**< SLM_KV_*; 0 = SLM_KV_F16 */
     uint32_t cpu_level;        /**< SLM_CPU_*: use at most this level; 0 = best */
     uint32_t top_logprobs;     /**< largest n_top a generation may ask for, 0..64 */
     uint64_t max_memory_bytes; /**< refuse to be created if more memory is needed; 0 = no limit */

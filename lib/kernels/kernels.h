@@ -10,7 +10,7 @@
 #define SLMK_PAGE 64
 
 /* Number types of the key and value cache, as SLM_KV_*. */
-enum { SLMK_KV_F16 = 0, SLMK_KV_F32 = 1 };
+enum { SLMK_KV_F16, SLMK_KV_F32, SLMK_KV_Q8, SLMK_KV_Q4, SLMK_N_KV_TYPES };
 
 /*
  * out[t * out_stride + 16 p + r] = sum over k of W[16 p + r, k] * act[t, k]
@@ -24,13 +24,13 @@ typedef void slmk_matmul_fn(const void *panels, uint32_t n_panels, uint32_t k, c
 
 /*
  * Attention of n_rows query rows over one page of one key-value head, merged into running results.
- * Keys of a page are four panels [4][d][16 keys], values are rows [64][d], both of kv_type.
+ * Keys of a page are four panels of 16 keys, values are 64 rows, both of kv_type (kv.h).
  */
 typedef struct slmk_attend {
     const float *q;         /* n_rows rows of d floats, q_stride floats apart */
     size_t q_stride;
-    const void *k;          /* [4][d][16] */
-    const void *v;          /* [64][d] */
+    const void *k;          /* four key panels */
+    const void *v;          /* 64 value rows */
     uint32_t n_rows;
     uint32_t d;             /* head width, any number >= 1 */
     uint32_t kv_type;       /* SLMK_KV_* */
@@ -65,7 +65,7 @@ typedef struct slmk_table {
     void (*rope)(float *x, const float *cos, const float *sin, uint32_t n_heads, uint32_t d,
                  uint32_t n_pairs, uint32_t halves);
 
-    /* Stores a key of d floats as lane 0..15 of a key panel [d][16] of kv_type. */
+    /* Stores a key of d floats as lane 0..15 of a key panel of kv_type. */
     void (*store_key)(const float *key, uint32_t d, uint32_t kv_type, uint32_t lane, void *panel);
 
     /* Stores a value of d floats as a row of kv_type. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory of an executable plan: places of values in scratch, offsets of slots in a cache page. */
 #include "base/bytes.h"
+#include "kernels/kv.h"
 #include "plan/lower.h"
 
 static void touch(slmi_place *place, uint32_t stage)
@@ -124,9 +125,9 @@ void slmi_layout_cache(slmi_exec_plan *exec)
     size_t offset = 0;
     for (uint32_t s = 0; s < exec->plan->n_slots; s++) {
         const slmi_slot *slot = &exec->plan->slots[s];
-        const size_t numbers = (size_t)2 * SLMK_PAGE * slot->n_heads * slot->head_width;
+        const size_t head_bytes = slmk_kv_head_bytes(exec->kv_type, slot->head_width);
         exec->slot_offset[s] = offset;
-        offset += (size_t)slmi_round_up(numbers * slmi_kv_size(exec->kv_type), SLMI_CACHE_LINE);
+        offset += (size_t)slmi_round_up((size_t)2 * slot->n_heads * head_bytes, SLMI_CACHE_LINE);
     }
     exec->page_bytes = offset;
 }

@@ -92,12 +92,6 @@ slm_status slmi_lower(const slmi_plan *plan, const slmi_lower_options *options, 
 /* Frees it; a zeroed one does nothing. */
 void slmi_exec_plan_free(slmi_exec_plan *exec);
 
-/* Bytes of one number of the cache. */
-static inline size_t slmi_kv_size(uint32_t kv_type)
-{
-    return kv_type == SLMK_KV_F32 ? sizeof(float) : sizeof(uint16_t);
-}
-
 /* layout.c: gives every form of every value a place, and cache slots their offsets. */
 void slmi_layout_places(slmi_exec_plan *exec, const uint8_t *watched);
 void slmi_layout_cache(slmi_exec_plan *exec);

@@ -30,7 +30,7 @@ static slm_status check_ranges(const slmi_session_config *c, const slmi_hyper *h
                 "n_sequences is %u; at most %u are possible", c->n_sequences, MOST_SEQUENCES);
     SLM_FAIL_IF(c->batch_tokens > MOST_BATCH, SLM_ERR_INVALID_ARGUMENT,
                 "batch_tokens is %u; at most %u are possible", c->batch_tokens, MOST_BATCH);
-    SLM_FAIL_IF(c->kv_type != SLM_KV_F16 && c->kv_type != SLM_KV_F32, SLM_ERR_INVALID_ARGUMENT,
+    SLM_FAIL_IF(c->kv_type > SLM_KV_Q4, SLM_ERR_INVALID_ARGUMENT,
                 "kv_type %u does not exist", c->kv_type);
     SLM_FAIL_IF(c->top_logprobs > MOST_TOP || c->top_logprobs > h->n_vocab, SLM_ERR_INVALID_ARGUMENT,
                 "top_logprobs is %u; at most %u are possible", c->top_logprobs, MOST_TOP);

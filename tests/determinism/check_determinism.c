@@ -51,7 +51,8 @@ static const manner manners[] = {
 static const struct {
     const char *family;
     uint32_t type, kv_type;
-    uint64_t golden; /* for numerics version 1 */
+    uint64_t golden;     /* for numerics version 1 */
+    uint32_t head_width; /* 0 = 16 */
 } cases[] = {
 #include "golden.h"
 };
@@ -214,7 +215,12 @@ static int do_work(slm_model *model, uint32_t kv_type, const manner *how, uint64
 
 static int check_case(size_t index)
 {
-    const tiny_model description = { .family = cases[index].family, .type = cases[index].type };
+    tiny_model description = { .family = cases[index].family, .type = cases[index].type };
+    if (cases[index].head_width != 0) {
+        description.width = 2 * cases[index].head_width;
+        description.n_heads = 2;
+        description.n_kv_heads = 1;
+    }
     size_t size;
     uint8_t *file = tiny_model_make(&description, &size);
     slm_model *model;
@@ -224,8 +230,8 @@ static int check_case(size_t index)
     uint64_t expected;
     int failed = 0;
     MUST(do_work(model, cases[index].kv_type, &plain, &expected));
-    printf("    { \"%s\", %u, %u, UINT64_C(0x%016" PRIx64 ") },\n", cases[index].family,
-           cases[index].type, cases[index].kv_type, expected);
+    printf("    { \"%s\", %u, %u, UINT64_C(0x%016" PRIx64 "), %u },\n", cases[index].family,
+           cases[index].type, cases[index].kv_type, expected, cases[index].head_width);
     if (slm_numerics_version() == 1 && expected != cases[index].golden) {
         printf("differs from the golden hash %016" PRIx64 "\n", cases[index].golden);
         failed = 1;

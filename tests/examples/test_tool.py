@@ -106,8 +106,8 @@ def test_run_to_a_full_context(slm, tiny):
     assert "(context)" in done.err or "(end)" in done.err
 
 
-def test_run_takes_both_kinds_of_cache(slm):
-    for kind in ("f16", "f32"):
+def test_run_takes_all_kinds_of_cache(slm):
+    for kind in ("f16", "f32", "q8", "q4"):
         assert slm("run", "-p", PROMPT, "-n", 4, "--kv", kind).code == 0
 
 

@@ -37,6 +37,7 @@ void test_vectors(void **state);
 void test_rope(void **state);
 void test_store(void **state);
 void test_attend(void **state);
+void test_kv(void **state);
 void test_panels(void **state);
 void test_expf(void **state);
 void test_doubles(void **state);

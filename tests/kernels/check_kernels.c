@@ -226,105 +226,6 @@ void test_rope(void **state)
     check_levels(rope_level);
 }
 
-static void store_level(const slmk_table *ref, const slmk_table *table)
-{
-    for (uint32_t i = 0; i < 400; i++) {
-        const uint32_t d = 1 + check_below(140);
-        const uint32_t kv_type = i % 2;
-        const uint32_t lane = check_below(16);
-        const size_t width = kv_type == SLMK_KV_F32 ? 4 : 2;
-        float *x = check_alloc(d * sizeof(float), 4 * check_below(16));
-        char *expected = check_alloc(d * 16 * width, 0);
-        char *got = check_alloc(d * 16 * width, width * check_below(16));
-        check_floats(x, d);
-        x[check_below(d)] = i % 3 ? 65520.0f : -INFINITY;
-        memset(expected, 0x11, d * 16 * width);
-        memset(got, 0x11, d * 16 * width);
-        ref->store_key(x, d, kv_type, lane, expected);
-        table->store_key(x, d, kv_type, lane, got);
-        assert_memory_equal(expected, got, d * 16 * width);
-        ref->store_value(x, d, kv_type, expected);
-        table->store_value(x, d, kv_type, got);
-        assert_memory_equal(expected, got, d * 16 * width);
-        check_free(x);
-        check_free(expected);
-        check_free(got);
-    }
-}
-
-void test_store(void **state)
-{
-    (void)state;
-    check_levels(store_level);
-}
-
-/* One row's query, running results and the page's keys and values, in one block of floats each. */
-static void compare_attend(const slmk_table *ref, const slmk_table *table, uint32_t n_rows,
-                           uint32_t d, uint32_t kv_type)
-{
-    const size_t page = (size_t)SLMK_PAGE * d * (kv_type == SLMK_KV_F32 ? 4 : 2);
-    const size_t stride = d + check_below(4);
-    const size_t n_out = n_rows * stride - (stride - d);
-    float *q = check_alloc(n_out * sizeof(float), 4 * check_below(16));
-    float *row = check_alloc(d * sizeof(float), 0);
-    char *k = check_alloc(page, 4 * check_below(16));
-    char *v = check_alloc(page, 4 * check_below(16));
-    uint32_t n_keys[40];
-    float state[2][2][40];
-    float *out[2] = { check_alloc(n_out * sizeof(float), 0),
-                      check_alloc(n_out * sizeof(float), 4 * check_below(16)) };
-    memset(out[0], 0, n_out * sizeof(float));
-    memset(out[1], 0, n_out * sizeof(float));
-    check_floats(q, n_out);
-    for (uint32_t r = 0; r < n_rows; r++) {
-        state[0][0][r] = state[1][0][r] = -INFINITY;
-        state[0][1][r] = state[1][1][r] = 0;
-    }
-    for (uint32_t chunk = 0; chunk < 3; chunk++) {
-        const uint32_t limit = check_below(SLMK_PAGE + 1);
-        memset(k, 0xff, page); /* NaN where no key is */
-        memset(v, 0xff, page);
-        for (uint32_t key = 0; key < limit; key++) {
-            size_t panel = key / 16 * (page / 4);
-            check_floats(row, d);
-            ref->store_key(row, d, kv_type, key % 16, k + panel);
-            check_floats(row, d);
-            ref->store_value(row, d, kv_type, v + key * (page / SLMK_PAGE));
-        }
-        for (uint32_t r = 0; r < n_rows; r++) {
-            n_keys[r] = check_below(2) ? limit : check_below(limit + 1);
-        }
-        for (int i = 0; i < 2; i++) {
-            slmk_attend job = { q, stride, k, v, n_rows, d, kv_type, 0.3f, n_keys,
-                                state[i][0], state[i][1], out[i], stride };
-            (i ? table : ref)->attend(&job);
-        }
-        check_same(state[0][0], state[1][0], n_rows, "attend maximum");
-        check_same(state[0][1], state[1][1], n_rows, "attend sum");
-        check_same(out[0], out[1], n_out, "attend output");
-    }
-    check_free(q);
-    check_free(row);
-    check_free(k);
-    check_free(v);
-    check_free(out[0]);
-    check_free(out[1]);
-}
-
-static void attend_level(const slmk_table *ref, const slmk_table *table)
-{
-    for (uint32_t i = 0; i < 150; i++) {
-        const uint32_t d = i % 3 ? 1 + check_below(150) : 64 * (1 + check_below(2));
-        compare_attend(ref, table, 1 + check_below(i % 5 ? 9 : 40), d, i % 2);
-    }
-}
-
-void test_attend(void **state)
-{
-    (void)state;
-    check_levels(attend_level);
-}
-
 void test_levels(void **state)
 {
     (void)state;
@@ -350,6 +251,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_matmul),   cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_vectors),  cmocka_unit_test(test_rope),
         cmocka_unit_test(test_store),    cmocka_unit_test(test_attend),
+        cmocka_unit_test(test_kv),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention over one cache page for AVX2, bit for bit as in ref/ (docs/numerics.md). */
+#include "kernels/kv.h"
+#include "kernels/ref/ref.h"
 #include "kernels/x86/avx2.h"
 
 /* Query rows that share loads of keys and values. A tile of 4 rows by 2 vectors, or of 1 row by 4,
@@ -228,6 +230,10 @@ SLMK_INLINE void attend(uint32_t kv_type, const slmk_attend *job)
 
 void slmk_attend_avx2(const slmk_attend *job)
 {
+    if (slmk_kv_has_blocks(job->kv_type)) {
+        slmk_attend_ref(job);
+        return;
+    }
     if (job->kv_type == SLMK_KV_F32) {
         attend(SLMK_KV_F32, job);
     } else {
@@ -237,6 +243,10 @@ void slmk_attend_avx2(const slmk_attend *job)
 
 void slmk_store_key_avx2(const float *key, uint32_t d, uint32_t kv_type, uint32_t lane, void *panel)
 {
+    if (slmk_kv_has_blocks(kv_type)) {
+        slmk_store_key_ref(key, d, kv_type, lane, panel);
+        return;
+    }
     if (kv_type == SLMK_KV_F32) {
         float *keys = panel;
         for (uint32_t i = 0; i < d; i++) {
@@ -252,6 +262,10 @@ void slmk_store_key_avx2(const float *key, uint32_t d, uint32_t kv_type, uint32_
 
 void slmk_store_value_avx2(const float *value, uint32_t d, uint32_t kv_type, void *row)
 {
+    if (slmk_kv_has_blocks(kv_type)) {
+        slmk_store_value_ref(value, d, kv_type, row);
+        return;
+    }
     if (kv_type == SLMK_KV_F32) {
         memcpy(row, value, d * sizeof *value);
         return;

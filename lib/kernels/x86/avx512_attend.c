@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention over one cache page (AVX-512): tiles of query rows share loads of keys and values. */
+#include "kernels/kv.h"
+#include "kernels/ref/ref.h"
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/avx512_kernels.h"
 
@@ -201,6 +203,10 @@ SLMK_INLINE void attend_rows(const slmk_attend *job, const uint32_t kv_type)
 
 void slmk_attend_avx512(const slmk_attend *job)
 {
+    if (slmk_kv_has_blocks(job->kv_type)) {
+        slmk_attend_ref(job);
+        return;
+    }
     if (job->kv_type == SLMK_KV_F32) {
         attend_rows(job, SLMK_KV_F32);
     } else {
@@ -211,6 +217,10 @@ void slmk_attend_avx512(const slmk_attend *job)
 void slmk_store_key_avx512(const float *key, uint32_t d, uint32_t kv_type, uint32_t lane,
                            void *panel)
 {
+    if (slmk_kv_has_blocks(kv_type)) {
+        slmk_store_key_ref(key, d, kv_type, lane, panel);
+        return;
+    }
     for (uint32_t i = 0; i < d; i += 16) {
         const uint32_t n = d - i < 16 ? d - i : 16;
         if (kv_type == SLMK_KV_F32) {
@@ -231,6 +241,10 @@ void slmk_store_key_avx512(const float *key, uint32_t d, uint32_t kv_type, uint3
 
 void slmk_store_value_avx512(const float *value, uint32_t d, uint32_t kv_type, void *row)
 {
+    if (slmk_kv_has_blocks(kv_type)) {
+        slmk_store_value_ref(value, d, kv_type, row);
+        return;
+    }
     if (kv_type == SLMK_KV_F32) {
         memcpy(row, value, d * sizeof *value);
         return;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/kv.h"
 #include "plan/ops/ops.h"
 
 /* Query rows of a tile: tokens times query heads of one kv head. */
@@ -78,7 +79,7 @@ static void attend_pages(const slmi_exec *exec, const slmi_exec_op *op, slmk_att
                          uint32_t position)
 {
     const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
-    const size_t head_bytes = SLMK_PAGE * slot->head_width * slmi_kv_size(exec->plan->kv_type);
+    const size_t head_bytes = slmk_kv_head_bytes(exec->plan->kv_type, slot->head_width);
     const uint32_t group = heads_per_group(exec->plan->plan, op);
     const uint32_t last = position + job->n_rows / group - 1;
     for (uint32_t page = 0; page <= last / SLMK_PAGE; page++) {

@@ -84,7 +84,7 @@ static void refuses_options(void **state)
         { offsetof(slm_session_options, context_length), 513, SLM_ERR_INVALID_ARGUMENT },
         { offsetof(slm_session_options, n_sequences), 65536, SLM_ERR_INVALID_ARGUMENT },
         { offsetof(slm_session_options, batch_tokens), 4097, SLM_ERR_INVALID_ARGUMENT },
-        { offsetof(slm_session_options, kv_type), 2, SLM_ERR_INVALID_ARGUMENT },
+        { offsetof(slm_session_options, kv_type), 4, SLM_ERR_INVALID_ARGUMENT },
         { offsetof(slm_session_options, top_logprobs), 65, SLM_ERR_INVALID_ARGUMENT },
         { offsetof(slm_session_options, cpu_level), 12345, SLM_ERR_UNSUPPORTED },
         { offsetof(slm_session_options, reserved0), 1, SLM_ERR_INVALID_ARGUMENT },
