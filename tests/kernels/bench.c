@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Times the matrix products of every level and type on one thread. */
+/* Times matrix products and attention of every level and type on one thread. */
 #include "check.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "kernels/kv.h"
 #include "slm/base.h"
 
 static double seconds(void)
@@ -26,15 +28,15 @@ typedef struct problem {
 } problem;
 
 /* Best of several runs, each of which lasts long enough to be measured. */
-static double time_problem(const slmk_table *table, const problem *p)
+static double best_time(void (*work)(const slmk_table *, const void *), const slmk_table *table,
+                        const void *ctx)
 {
     double best = 1e9;
     uint32_t repeats = 1;
     for (int run = 0; run < 6;) {
         double start = seconds();
         for (uint32_t i = 0; i < repeats; i++) {
-            table->matmul[p->type](p->panels, p->n_panels, p->k, p->act, p->act_stride,
-                                   p->n_tokens, p->out, 16 * p->n_panels);
+            work(table, ctx);
         }
         double elapsed = seconds() - start;
         if (elapsed < 0.002) {
@@ -45,6 +47,13 @@ static double time_problem(const slmk_table *table, const problem *p)
         run++;
     }
     return best;
+}
+
+static void multiply(const slmk_table *table, const void *ctx)
+{
+    const problem *p = ctx;
+    table->matmul[p->type](p->panels, p->n_panels, p->k, p->act, p->act_stride, p->n_tokens, p->out,
+                           16 * p->n_panels);
 }
 
 static void bench_type(const slmk_table *table, int type, uint32_t k)
@@ -72,10 +81,10 @@ static void bench_type(const slmk_table *table, int type, uint32_t k)
     free(x);
     p.n_panels = max_panels;
     p.n_tokens = 1;
-    double one = time_problem(table, &p);
+    double one = best_time(multiply, table, &p);
     p.n_panels = 4;
     p.n_tokens = 256;
-    double many = time_problem(table, &p);
+    double many = best_time(multiply, table, &p);
     printf("%-8s %-6s k=%4u   1 token %6.1f GB/s   256 tokens %6.1f GOP/s\n", table->name,
            slmk_types[type].name, k, 1e-9 * (double)(max_panels * panel_size) / one,
            1e-9 * 2 * 16 * 4 * 256 * k / many);
@@ -84,9 +93,82 @@ static void bench_type(const slmk_table *table, int type, uint32_t k)
     check_free(p.out);
 }
 
+#define N_PAGES 32 /* of one head: beyond the first cache for one row */
+#define MAX_ROWS 64
+
+typedef struct attention {
+    slmk_attend job;
+    uint8_t *keys, *values; /* N_PAGES heads each */
+    const float *row;       /* [d] */
+} attention;
+
+static void attend(const slmk_table *table, const void *ctx)
+{
+    const attention *a = ctx;
+    slmk_attend job = a->job;
+    for (size_t page = 0; page < N_PAGES; page++) {
+        job.k = a->keys + page * slmk_kv_head_bytes(job.kv_type, job.d);
+        job.v = a->values + page * slmk_kv_head_bytes(job.kv_type, job.d);
+        table->attend(&job);
+    }
+}
+
+static void store(const slmk_table *table, const void *ctx)
+{
+    const attention *a = ctx;
+    const uint32_t d = a->job.d, kv_type = a->job.kv_type;
+    for (uint32_t key = 0; key < SLMK_PAGE; key++) {
+        table->store_key(a->row, d, kv_type, key % 16,
+                         a->keys + key / 16 * slmk_kv_panel_bytes(kv_type, d));
+        table->store_value(a->row, d, kv_type, a->values + key * slmk_kv_row_bytes(kv_type, d));
+    }
+}
+
+static void bench_attention(const slmk_table *table, uint32_t kv_type, uint32_t d)
+{
+    static const char *const names[SLMK_N_KV_TYPES] = { "f16", "f32", "q8", "q4" };
+    static float q[MAX_ROWS * 128], out[MAX_ROWS * 128], max[MAX_ROWS], sum[MAX_ROWS];
+    static uint32_t n_keys[MAX_ROWS];
+    const size_t bytes = slmk_kv_head_bytes(kv_type, d);
+    attention a = { .job = { .q = q, .q_stride = d, .d = d, .kv_type = kv_type, .scale = 0.1f,
+                             .n_keys = n_keys, .max = max, .sum = sum, .out = out,
+                             .out_stride = d },
+                    .keys = check_alloc(N_PAGES * bytes, 0),
+                    .values = check_alloc(N_PAGES * bytes, 0), .row = q };
+    for (uint32_t i = 0; i < MAX_ROWS * d; i++) {
+        q[i] = (float)check_below(2000) * 1e-3f - 1;
+    }
+    store(table, &a);
+    for (size_t page = 1; page < N_PAGES; page++) {
+        memcpy(a.keys + page * bytes, a.keys, bytes);
+        memcpy(a.values + page * bytes, a.values, bytes);
+    }
+    double ns[2];
+    for (int i = 0; i < 2; i++) {
+        a.job.n_rows = i == 0 ? 1 : MAX_ROWS;
+        memset(out, 0, sizeof out);
+        for (uint32_t r = 0; r < MAX_ROWS; r++) {
+            n_keys[r] = SLMK_PAGE;
+            max[r] = -INFINITY;
+            sum[r] = 0;
+        }
+        ns[i] = 1e9 * best_time(attend, table, &a) / N_PAGES / a.job.n_rows;
+    }
+    printf("%-8s attend %-4s d=%3u   1 row %6.0f ns a page   64 rows %6.0f ns a row and page"
+           "   store %5.2f ns a number\n", table->name, names[kv_type], d, ns[0], ns[1],
+           1e9 * best_time(store, table, &a) / (2 * SLMK_PAGE * d));
+    check_free(a.keys);
+    check_free(a.values);
+}
+
 static void bench_level(const slmk_table *ref, const slmk_table *table)
 {
     (void)ref;
+    for (uint32_t d = 64; d <= 128; d *= 2) {
+        for (uint32_t kv_type = 0; kv_type < SLMK_N_KV_TYPES; kv_type++) {
+            bench_attention(table, kv_type, d);
+        }
+    }
     for (int type = 0; type < SLMK_N_TYPES; type++) {
         static const uint32_t widths[] = { 576, 1536, 2048 };
         for (int i = 0; i < 3; i++) {

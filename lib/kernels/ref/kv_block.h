@@ -69,8 +69,8 @@ static inline float slmk_kv_try_q4(const float *x, uint32_t n, float scale, uint
     for (uint32_t i = 0; i < n; i++) {
         const float y = x[i] * inverse;
         uint8_t code = 0;
-        for (int k = 0; k < 15; k++) {
-            code += y > slmk_kv_middles[k];
+        for (uint8_t step = 8; step > 0; step /= 2) {
+            code += y > slmk_kv_middles[code + step - 1] ? step : 0;
         }
         const float error = slmk_fmaf(-scale, (float)slmk_iq4_nl_values[code], x[i]);
         lanes[i % 16] = slmk_fmaf(error, error, lanes[i % 16]);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention over one cache page (AVX-512): tiles of query rows share loads of keys and values. */
 #include "kernels/kv.h"
-#include "kernels/ref/ref.h"
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/avx512_kernels.h"
 
 #define MAX_ROWS 4
+#define MAX_BLOCKS 4 /* of values whose weights are made together */
 
 /* Rows of a tile while it is worked on. */
 typedef struct tile {
@@ -15,6 +15,7 @@ typedef struct tile {
     float p[MAX_ROWS][SLMK_PAGE];
     float old_factor[MAX_ROWS];
     float new_factor[MAX_ROWS];
+    float weights[MAX_ROWS][SLMK_PAGE][MAX_BLOCKS]; /* Q8, Q4: p times the scales of some blocks */
 } tile;
 
 SLMK_INLINE __m512 load_kv(const void *values, const uint32_t kv_type, size_t at)
@@ -29,6 +30,20 @@ SLMK_INLINE __m512 load_kv_masked(const void *values, const uint32_t kv_type, si
     return kv_type == SLMK_KV_F32
                ? _mm512_maskz_loadu_ps(mask, (const float *)values + at)
                : _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, (const uint16_t *)values + at));
+}
+
+/* 16 codes of Q8, or 32 of Q4 from the low and the high nibbles, as float32. */
+SLMK_INLINE void load_codes(const uint32_t kv_type, __m128i bytes, __m512 *low, __m512 *high)
+{
+    if (kv_type == SLMK_KV_Q8) {
+        *low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+        return;
+    }
+    const __m512 values = _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)slmk_iq4_nl_values)));
+    const __m512i both = _mm512_cvtepu8_epi32(bytes);
+    *low = _mm512_permutexvar_ps(both, values); /* heeds the four lowest bits of each index */
+    *high = _mm512_permutexvar_ps(_mm512_srli_epi32(both, 4), values);
 }
 
 /* Scaled scores of n_rows rows and the first 16 * n_panels keys; both numbers are constant. */
@@ -70,6 +85,86 @@ SLMK_INLINE void score_tile(tile *work, const uint32_t kv_type, const uint32_t n
     }
 }
 
+/* Adds q times one element, or with Q4 two, of the keys of n_panels panels to t. `codes` is a code row of
+ * the first panel. */
+SLMK_INLINE void add_codes(__m512 t[MAX_ROWS][4], const tile *work, const uint32_t kv_type,
+                           const uint32_t n_rows, const uint32_t n_panels, const uint8_t *codes,
+                           const float *q, const uint32_t n_elements)
+{
+    const slmk_attend *job = work->job;
+    const size_t panel_bytes = slmk_kv_panel_bytes(kv_type, job->d);
+    __m512 keys[2][4];
+    SLMK_UNROLL
+    for (uint32_t p = 0; p < n_panels; p++) {
+        load_codes(kv_type, _mm_loadu_si128((const void *)(codes + p * panel_bytes)), &keys[0][p],
+                   &keys[1][p]);
+    }
+    SLMK_UNROLL
+    for (uint32_t e = 0; e < n_elements; e++) {
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const __m512 q_i = _mm512_set1_ps(q[r * job->q_stride + e]);
+            SLMK_UNROLL
+            for (uint32_t p = 0; p < n_panels; p++) {
+                t[r][p] = _mm512_fmadd_ps(q_i, keys[e][p], t[r][p]);
+            }
+        }
+    }
+}
+
+/* score_tile for Q8 and Q4. */
+SLMK_INLINE void score_tile_blocks(tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                                   const uint32_t n_panels)
+{
+    const slmk_attend *job = work->job;
+    const size_t panel_bytes = slmk_kv_panel_bytes(kv_type, job->d);
+    const uint32_t per_row = kv_type == SLMK_KV_Q8 ? 1 : 2; /* elements in a code row */
+    const uint32_t last = slmk_kv_n_blocks(job->d) - 1;
+    for (uint32_t b = 0; b <= last; b++) {
+        const uint8_t *block = (const uint8_t *)job->k + slmk_kv_key_block(kv_type, b);
+        const uint8_t *codes = block + 16 * sizeof(uint16_t);
+        const float *q = job->q + work->row * job->q_stride + b * SLMK_KV_BLOCK;
+        const uint32_t n = slmk_kv_block_width(job->d, b);
+        __m512 t[MAX_ROWS][4];
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            SLMK_UNROLL
+            for (uint32_t p = 0; p < n_panels; p++) {
+                t[r][p] = _mm512_setzero_ps();
+            }
+        }
+        uint32_t i = 0;
+        for (; i + per_row <= n; i += per_row, codes += 16) {
+            add_codes(t, work, kv_type, n_rows, n_panels, codes, q + i, per_row);
+        }
+        if (i < n) {
+            add_codes(t, work, kv_type, n_rows, n_panels, codes, q + i, 1);
+        }
+        const __m512 scale = _mm512_set1_ps(b == last ? job->scale : 1);
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_panels; p++) {
+            const __m512 block_scale = load_halves(block + p * panel_bytes);
+            SLMK_UNROLL
+            for (uint32_t r = 0; r < n_rows; r++) {
+                float *sum = work->p[r] + 16 * p;
+                __m512 s = b == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(sum);
+                s = _mm512_fmadd_ps(t[r][p], block_scale, s);
+                _mm512_storeu_ps(sum, _mm512_mul_ps(s, scale));
+            }
+        }
+    }
+}
+
+SLMK_INLINE void score_panels(tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                              const uint32_t n_panels)
+{
+    if (slmk_kv_has_blocks(kv_type)) {
+        score_tile_blocks(work, kv_type, n_rows, n_panels);
+    } else {
+        score_tile(work, kv_type, n_rows, n_panels);
+    }
+}
+
 /* Scores of row r of the tile to weights; merges maximum and sum. */
 static void softmax_row(tile *work, uint32_t r)
 {
@@ -104,6 +199,24 @@ static void softmax_row(tile *work, uint32_t r)
     job->max[row] = all_max;
     job->sum[row] =
         slmk_fmaf(job->sum[row], work->old_factor[r], join_lanes(lanes) * work->new_factor[r]);
+}
+
+/* Merges vector c of this page's weighted values into the running sums of channels from `channel` on. */
+SLMK_INLINE void merge_values(const tile *work, const uint32_t n_rows, uint32_t channel,
+                              __mmask16 mask, __m512 o[MAX_ROWS][4], const uint32_t c)
+{
+    const slmk_attend *job = work->job;
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        if (job->n_keys[work->row + r] == 0) {
+            continue;
+        }
+        float *out = job->out + (work->row + r) * job->out_stride + channel;
+        const __m512 y = _mm512_mul_ps(o[r][c], _mm512_set1_ps(work->new_factor[r]));
+        const __m512 old_factor = _mm512_set1_ps(work->old_factor[r]);
+        const __m512 sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, out), old_factor, y);
+        _mm512_mask_storeu_ps(out, mask, sum);
+    }
 }
 
 /* Weighted values of n_rows rows and n_vectors vectors of channels from `channel` on; both numbers
@@ -141,20 +254,106 @@ SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint
         }
     }
     SLMK_UNROLL
-    for (uint32_t r = 0; r < n_rows; r++) {
-        if (job->n_keys[work->row + r] == 0) {
-            continue;
-        }
-        float *out = job->out + (work->row + r) * job->out_stride + channel;
-        const __m512 old_factor = _mm512_set1_ps(work->old_factor[r]);
-        const __m512 new_factor = _mm512_set1_ps(work->new_factor[r]);
+    for (uint32_t c = 0; c < n_vectors; c++) {
+        merge_values(work, n_rows, channel + 16 * c, n_vectors == 1 ? tail : (__mmask16)0xffff, o, c);
+    }
+}
+
+/* Weights of values: p times the scales of blocks [first, first + n_blocks). */
+SLMK_INLINE void weigh_blocks(tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                              uint32_t first, uint32_t n_blocks)
+{
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, work->job->d);
+    const uint8_t *scales = (const uint8_t *)work->job->v + first * sizeof(uint16_t);
+    const __mmask8 mask = (__mmask8)((1u << n_blocks) - 1);
+    for (uint32_t key = 0; key < work->n_max; key++, scales += row_bytes) {
+        const __m128 four = _mm_cvtph_ps(_mm_maskz_loadu_epi16(mask, scales));
         SLMK_UNROLL
-        for (uint32_t c = 0; c < n_vectors; c++) {
-            const __mmask16 mask = n_vectors == 1 ? tail : (__mmask16)0xffff;
-            __m512 y = _mm512_mul_ps(o[r][c], new_factor);
-            y = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, out + 16 * c), old_factor, y);
-            _mm512_mask_storeu_ps(out + 16 * c, mask, y);
+        for (uint32_t r = 0; r < n_rows; r++) {
+            _mm_storeu_ps(work->weights[r][key], _mm_mul_ps(_mm_set1_ps(work->p[r][key]), four));
         }
+    }
+}
+
+/* value_tile for n_blocks whole blocks of Q8 or Q4 (constant), or one of width n < 32, from `block` on;
+ * the first of them has the `at`-th weights. A block is two vectors of channels. */
+SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                                   const uint32_t n_blocks, uint32_t block, uint32_t at, uint32_t n)
+{
+    const slmk_attend *job = work->job;
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
+    const uint8_t *codes = (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, block);
+    const uint32_t second = kv_type == SLMK_KV_Q8 ? 16 : (n + 1) / 2; /* channel of vector 1 */
+    const __mmask16 low_mask = first_lanes(n < second ? n : second);
+    const __mmask16 high_mask = n < second ? 0 : first_lanes(n - second);
+    __m512 o[MAX_ROWS][4];
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        SLMK_UNROLL
+        for (uint32_t c = 0; c < 2 * n_blocks; c++) {
+            o[r][c] = _mm512_setzero_ps();
+        }
+    }
+    for (uint32_t key = 0; key < work->n_max; key++, codes += row_bytes) {
+        __m512 v[4];
+        SLMK_UNROLL
+        for (uint32_t b = 0; b < n_blocks; b++) {
+            const uint8_t *from = codes + b * slmk_kv_code_bytes(kv_type, SLMK_KV_BLOCK);
+            load_codes(kv_type, _mm_maskz_loadu_epi8(low_mask, from), &v[2 * b], &v[2 * b + 1]);
+            if (kv_type == SLMK_KV_Q8) {
+                const __m128i bytes = _mm_maskz_loadu_epi8(high_mask, from + 16);
+                load_codes(kv_type, bytes, &v[2 * b + 1], NULL);
+            }
+        }
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            if (key >= work->n_min && key >= job->n_keys[work->row + r]) {
+                continue;
+            }
+            SLMK_UNROLL
+            for (uint32_t c = 0; c < 2 * n_blocks; c++) {
+                const __m512 weight = _mm512_set1_ps(work->weights[r][key][at + c / 2]);
+                o[r][c] = _mm512_fmadd_ps(weight, v[c], o[r][c]);
+            }
+        }
+    }
+    SLMK_UNROLL
+    for (uint32_t c = 0; c < 2 * n_blocks; c++) {
+        const uint32_t channel = (block + c / 2) * SLMK_KV_BLOCK + c % 2 * second;
+        merge_values(work, n_rows, channel, c % 2 ? high_mask : low_mask, o, c);
+    }
+}
+
+/* All values for Q8 and Q4. */
+SLMK_INLINE void value_blocks(tile *work, const uint32_t kv_type, const uint32_t n_rows)
+{
+    const uint32_t d = work->job->d, n_blocks = slmk_kv_n_blocks(d);
+    for (uint32_t first = 0; first < n_blocks; first += MAX_BLOCKS) {
+        const uint32_t left = n_blocks - first, n = left < MAX_BLOCKS ? left : MAX_BLOCKS;
+        weigh_blocks(work, kv_type, n_rows, first, n);
+        for (uint32_t at = 0; at < n;) {
+            const uint32_t block = first + at;
+            if (d >= (block + 2) * SLMK_KV_BLOCK && at + 2 <= n) {
+                value_tile_blocks(work, kv_type, n_rows, 2, block, at, SLMK_KV_BLOCK);
+                at += 2;
+            } else {
+                value_tile_blocks(work, kv_type, n_rows, 1, block, at, slmk_kv_block_width(d, block));
+                at += 1;
+            }
+        }
+    }
+}
+
+/* All values for the float types. */
+SLMK_INLINE void value_channels(const tile *work, const uint32_t kv_type, const uint32_t n_rows)
+{
+    const uint32_t d = work->job->d;
+    uint32_t channel = 0;
+    for (; channel + 64 <= d; channel += 64) {
+        value_tile(work, kv_type, n_rows, 4, channel, 0xffff);
+    }
+    for (; channel < d; channel += 16) {
+        value_tile(work, kv_type, n_rows, 1, channel, first_lanes(d - channel));
     }
 }
 
@@ -173,20 +372,18 @@ SLMK_INLINE void attend_tile(const slmk_attend *job, const uint32_t kv_type, con
     }
     switch ((work.n_max + 15) / 16) {
     case 0: return;
-    case 1: score_tile(&work, kv_type, n_rows, 1); break;
-    case 2: score_tile(&work, kv_type, n_rows, 2); break;
-    case 3: score_tile(&work, kv_type, n_rows, 3); break;
-    default: score_tile(&work, kv_type, n_rows, 4); break;
+    case 1: score_panels(&work, kv_type, n_rows, 1); break;
+    case 2: score_panels(&work, kv_type, n_rows, 2); break;
+    case 3: score_panels(&work, kv_type, n_rows, 3); break;
+    default: score_panels(&work, kv_type, n_rows, 4); break;
     }
     for (uint32_t r = 0; r < n_rows; r++) {
         softmax_row(&work, r);
     }
-    uint32_t channel = 0;
-    for (; channel + 64 <= job->d; channel += 64) {
-        value_tile(&work, kv_type, n_rows, 4, channel, 0xffff);
-    }
-    for (; channel < job->d; channel += 16) {
-        value_tile(&work, kv_type, n_rows, 1, channel, first_lanes(job->d - channel));
+    if (slmk_kv_has_blocks(kv_type)) {
+        value_blocks(&work, kv_type, n_rows);
+    } else {
+        value_channels(&work, kv_type, n_rows);
     }
 }
 
@@ -203,56 +400,10 @@ SLMK_INLINE void attend_rows(const slmk_attend *job, const uint32_t kv_type)
 
 void slmk_attend_avx512(const slmk_attend *job)
 {
-    if (slmk_kv_has_blocks(job->kv_type)) {
-        slmk_attend_ref(job);
-        return;
-    }
-    if (job->kv_type == SLMK_KV_F32) {
-        attend_rows(job, SLMK_KV_F32);
-    } else {
-        attend_rows(job, SLMK_KV_F16);
-    }
-}
-
-void slmk_store_key_avx512(const float *key, uint32_t d, uint32_t kv_type, uint32_t lane,
-                           void *panel)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        slmk_store_key_ref(key, d, kv_type, lane, panel);
-        return;
-    }
-    for (uint32_t i = 0; i < d; i += 16) {
-        const uint32_t n = d - i < 16 ? d - i : 16;
-        if (kv_type == SLMK_KV_F32) {
-            for (uint32_t j = 0; j < n; j++) {
-                ((float *)panel)[(size_t)(i + j) * 16 + lane] = key[i + j];
-            }
-            continue;
-        }
-        uint16_t halves[16];
-        __m512 x = _mm512_maskz_loadu_ps(first_lanes(n), key + i);
-        _mm256_storeu_si256((__m256i *)(void *)halves,
-                            _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-        for (uint32_t j = 0; j < n; j++) {
-            ((uint16_t *)panel)[(size_t)(i + j) * 16 + lane] = halves[j];
-        }
-    }
-}
-
-void slmk_store_value_avx512(const float *value, uint32_t d, uint32_t kv_type, void *row)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        slmk_store_value_ref(value, d, kv_type, row);
-        return;
-    }
-    if (kv_type == SLMK_KV_F32) {
-        memcpy(row, value, d * sizeof *value);
-        return;
-    }
-    for (uint32_t i = 0; i < d; i += 16) {
-        const __mmask16 mask = first_lanes(d - i);
-        __m256i halves = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, value + i),
-                                         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        _mm256_mask_storeu_epi16((uint16_t *)row + i, mask, halves);
+    switch (job->kv_type) {
+    case SLMK_KV_F32: attend_rows(job, SLMK_KV_F32); break;
+    case SLMK_KV_Q8: attend_rows(job, SLMK_KV_Q8); break;
+    case SLMK_KV_Q4: attend_rows(job, SLMK_KV_Q4); break;
+    default: attend_rows(job, SLMK_KV_F16); break;
     }
 }
