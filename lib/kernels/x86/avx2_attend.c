@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention over one cache page for AVX2, bit for bit as in ref/ (docs/numerics.md). */
 #include "kernels/kv.h"
-#include "kernels/ref/ref.h"
 #include "kernels/x86/avx2.h"
 
 /* Query rows that share loads of keys and values. A tile of 4 rows by 2 vectors, or of 1 row by 4,
  * has enough independent accumulators to hide the latency of fma. */
 #define ROWS 4
 #define MAX_VECTORS 4
+
+#define MAX_BLOCKS 4 /* of values whose weights are made together */
 
 /* Query rows of one tile, and what is known of each. */
 typedef struct tile {
@@ -17,6 +18,7 @@ typedef struct tile {
     float p[ROWS][SLMK_PAGE]; /* scores, then their exponentials */
     float old_factor[ROWS];   /* of the running sums */
     float new_factor[ROWS];   /* of this page's sums */
+    float weights[ROWS][SLMK_PAGE][MAX_BLOCKS]; /* Q8, Q4: p times the scales of some blocks */
 } tile;
 
 SLMK_INLINE __m256 load_8(uint32_t kv_type, const void *base, size_t at)
@@ -76,6 +78,90 @@ SLMK_INLINE void score_keys(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_
     }
 }
 
+/* Eight integers of 8 bits as float32. */
+SLMK_INLINE __m256 float_codes(__m128i bytes)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
+/* Values of the codes in the low or, from shift 4 on, the high nibbles of 16 bytes. */
+SLMK_INLINE __m128i look_up(__m128i bytes, const int shift)
+{
+    const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(bytes, shift), _mm_set1_epi8(15));
+    return _mm_shuffle_epi8(load_bytes_16(slmk_iq4_nl_values), nibbles);
+}
+
+/* Adds q times one element (Q4: the low, or with `shift` 4 the high nibbles) of the keys to t. `codes` is
+ * a code row of the first panel, `q` the element of the first query row. */
+SLMK_INLINE void add_codes(__m256 t[ROWS][MAX_VECTORS], const slmk_attend *job,
+                           const uint32_t kv_type, const uint32_t n_rows, const uint32_t n_vectors,
+                           const uint8_t *codes, const float *q, const int shift)
+{
+    __m256 keys[MAX_VECTORS];
+    SLMK_UNROLL
+    for (uint32_t v = 0; v < n_vectors; v += 2) {
+        const uint8_t *from = codes + v / 2 * slmk_kv_panel_bytes(kv_type, job->d);
+        if (kv_type == SLMK_KV_Q8) {
+            keys[v] = float_codes(load_bytes_8(from));
+            keys[v + 1] = float_codes(load_bytes_8(from + 8));
+        } else {
+            const __m128i values = look_up(load_bytes_16(from), shift);
+            keys[v] = float_codes(values);
+            keys[v + 1] = float_codes(_mm_unpackhi_epi64(values, values));
+        }
+    }
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const __m256 x = broadcast_f32(q + r * job->q_stride);
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            t[r][v] = _mm256_fmadd_ps(x, keys[v], t[r][v]);
+        }
+    }
+}
+
+/* score_keys for Q8 and Q4. */
+SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t panel,
+                              uint32_t n_vectors)
+{
+    const slmk_attend *job = tl->job;
+    const size_t panel_bytes = slmk_kv_panel_bytes(kv_type, job->d);
+    const uint32_t last = slmk_kv_n_blocks(job->d) - 1;
+    for (uint32_t b = 0; b <= last; b++) {
+        const uint8_t *block =
+            (const uint8_t *)job->k + panel * panel_bytes + slmk_kv_key_block(kv_type, b);
+        const uint8_t *codes = block + 16 * sizeof(uint16_t);
+        const float *q = job->q + tl->first * job->q_stride + b * SLMK_KV_BLOCK;
+        const uint32_t n = slmk_kv_block_width(job->d, b);
+        __m256 t[ROWS][MAX_VECTORS];
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                t[r][v] = _mm256_setzero_ps();
+            }
+        }
+        for (uint32_t i = 0; i < n; codes += 16) {
+            add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 0);
+            if (kv_type == SLMK_KV_Q4 && i < n) {
+                add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 4);
+            }
+        }
+        const __m256 scale = _mm256_set1_ps(b == last ? job->scale : 1);
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            const __m256 block_scale = load_f16(block + v / 2 * panel_bytes + v % 2 * 16);
+            SLMK_UNROLL
+            for (uint32_t r = 0; r < n_rows; r++) {
+                float *sum = &tl->p[r][16 * panel + 8 * v];
+                __m256 s = b == 0 ? _mm256_setzero_ps() : load_f32(sum);
+                s = _mm256_fmadd_ps(t[r][v], block_scale, s);
+                _mm256_storeu_ps(sum, _mm256_mul_ps(s, scale));
+            }
+        }
+    }
+}
+
 /* Scores of one row become exponentials; the row's maximum and sum take them in. */
 static void soften(tile *tl, uint32_t r)
 {
@@ -114,6 +200,16 @@ static void soften(tile *tl, uint32_t r)
         slmk_fmaf(job->sum[row], tl->old_factor[r], slmk_join_lanes(lanes) * tl->new_factor[r]);
 }
 
+/* Merges a weighted sum of 8 channels into the running one. */
+SLMK_INLINE void merge(const tile *tl, uint32_t r, uint32_t channel, __m256 sum)
+{
+    const slmk_attend *job = tl->job;
+    float *out = job->out + (tl->first + r) * job->out_stride + channel;
+    const __m256 added = _mm256_mul_ps(sum, _mm256_set1_ps(tl->new_factor[r]));
+    _mm256_storeu_ps(out,
+                     _mm256_fmadd_ps(load_f32(out), _mm256_set1_ps(tl->old_factor[r]), added));
+}
+
 /* Weighted sums of 8 * n_vectors channels from `channel` on, merged into the running ones. */
 SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, uint32_t channel,
                             uint32_t n_vectors)
@@ -145,9 +241,6 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
         const uint32_t row = tl->first + r;
-        float *out = job->out + row * job->out_stride + channel;
-        const __m256 old_factor = _mm256_set1_ps(tl->old_factor[r]);
-        const __m256 new_factor = _mm256_set1_ps(tl->new_factor[r]);
         for (uint32_t key = tl->n_common; key < job->n_keys[row]; key++) {
             __m256 weight = _mm256_set1_ps(tl->p[r][key]);
             SLMK_UNROLL
@@ -158,9 +251,7 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
         }
         SLMK_UNROLL
         for (uint32_t v = 0; v < n_vectors; v++) {
-            __m256 added = _mm256_mul_ps(acc[r][v], new_factor);
-            __m256 merged = _mm256_fmadd_ps(load_f32(out + 8 * v), old_factor, added);
-            _mm256_storeu_ps(out + 8 * v, merged);
+            merge(tl, r, channel + 8 * v, acc[r][v]);
         }
     }
 }
@@ -179,12 +270,202 @@ SLMK_INLINE void add_value(uint32_t kv_type, const tile *tl, uint32_t r, uint32_
     *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
 }
 
+/* n (1..4) scales from any address. */
+SLMK_INLINE __m128 load_scales(const uint8_t *scales, uint32_t n)
+{
+    uint64_t bits;
+    uint32_t two = 0;
+    uint16_t one = 0;
+    if (n == MAX_BLOCKS) {
+        memcpy(&bits, scales, sizeof bits);
+    } else {
+        if (n >= 2) {
+            memcpy(&two, scales, sizeof two);
+        }
+        if (n % 2 == 1) {
+            memcpy(&one, scales + (n - 1) * sizeof one, sizeof one);
+        }
+        bits = n == 3 ? two | (uint64_t)one << 32 : two | one;
+    }
+    return _mm_cvtph_ps(_mm_cvtsi64_si128((int64_t)bits));
+}
+
+/* Weights of values: p times the scales of blocks [first, first + n_blocks). */
+SLMK_INLINE void weigh_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys,
+                              uint32_t first, uint32_t n_blocks)
+{
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, tl->job->d);
+    const uint8_t *scales = (const uint8_t *)tl->job->v + first * sizeof(uint16_t);
+    for (uint32_t key = 0; key < n_keys; key++, scales += row_bytes) {
+        const __m128 four = load_scales(scales, n_blocks);
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            _mm_storeu_ps(tl->weights[r][key], _mm_mul_ps(_mm_set1_ps(tl->p[r][key]), four));
+        }
+    }
+}
+
+/* One value's channels of vectors 0 .. n_vectors - 1; see add_value_codes. */
+SLMK_INLINE void load_value_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n_vectors,
+                                  __m256 *values)
+{
+    if (kv_type == SLMK_KV_Q8) {
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            values[v] = float_codes(load_bytes_8(codes + 8 * v));
+        }
+        return;
+    }
+    const __m128i bytes = n_vectors == 4 ? load_bytes_16(codes) : load_bytes_8(codes);
+    const __m128i low = look_up(bytes, 0), high = look_up(bytes, 4);
+    values[0] = float_codes(low);
+    values[n_vectors / 2] = float_codes(high);
+    if (n_vectors == 4) {
+        values[1] = float_codes(_mm_unpackhi_epi64(low, low));
+        values[3] = float_codes(_mm_unpackhi_epi64(high, high));
+    }
+}
+
+/* Part of a block of values, and where it lies. */
+typedef struct part {
+    uint32_t block;   /* of the head */
+    uint32_t weight;  /* its index in tile.weights */
+    uint32_t width;   /* elements of the block */
+    uint32_t first;   /* byte of the block's codes */
+} part;
+
+/* add_values for Q8 and Q4: n_vectors is 1 (Q8 only), 2 or 4. Q4 has half of the vectors from the low
+ * nibbles and half from the high ones. */
+SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_rows, const part *at,
+                                 uint32_t n_vectors)
+{
+    const slmk_attend *job = tl->job;
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
+    const uint8_t *codes =
+        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block) + at->first;
+    __m256 acc[ROWS][MAX_VECTORS], values[MAX_VECTORS];
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            acc[r][v] = _mm256_setzero_ps();
+        }
+    }
+    for (uint32_t key = 0; key < tl->n_common; key++) {
+        load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const __m256 weight = _mm256_set1_ps(tl->weights[r][key][at->weight]);
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                acc[r][v] = _mm256_fmadd_ps(weight, values[v], acc[r][v]);
+            }
+        }
+    }
+    const uint32_t per_nibble = kv_type == SLMK_KV_Q4 ? n_vectors / 2 : n_vectors;
+    const uint32_t channel = at->block * SLMK_KV_BLOCK + at->first;
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + r]; key++) {
+            const __m256 weight = _mm256_set1_ps(tl->weights[r][key][at->weight]);
+            load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                acc[r][v] = _mm256_fmadd_ps(weight, values[v], acc[r][v]);
+            }
+        }
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            const uint32_t half = v / per_nibble * ((at->width + 1) / 2);
+            merge(tl, r, channel + half + v % per_nibble * 8, acc[r][v]);
+        }
+    }
+}
+
+/* The same for channel i of the block and one row. */
+SLMK_INLINE void add_value_code(uint32_t kv_type, const tile *tl, uint32_t r, const part *at,
+                                uint32_t i)
+{
+    const slmk_attend *job = tl->job;
+    const uint32_t row = tl->first + r;
+    const uint8_t *codes =
+        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block);
+    float *out = job->out + row * job->out_stride + at->block * SLMK_KV_BLOCK + i;
+    float value = 0;
+    for (uint32_t key = 0; key < job->n_keys[row]; key++) {
+        const int32_t code = slmk_kv_value_code(kv_type, codes, i, at->width);
+        value = slmk_fmaf(tl->weights[r][key][at->weight], (float)code, value);
+        codes += slmk_kv_row_bytes(kv_type, job->d);
+    }
+    *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
+}
+
+/* All channels of a block. */
+SLMK_INLINE void add_block(uint32_t kv_type, const tile *tl, uint32_t n_rows, part *at)
+{
+    const uint32_t n = at->width;
+    const uint32_t nibbles = kv_type == SLMK_KV_Q4 ? 2 : 1;
+    const uint32_t n_bytes = (uint32_t)slmk_kv_code_bytes(kv_type, n);
+    const uint32_t n_full = n / nibbles; /* bytes without a nibble left over */
+    const uint32_t n_vectors = n_rows == 1 ? 4 : 2;
+    const uint32_t step = 8 * n_vectors / nibbles;
+    at->first = 0;
+    for (; at->first + step <= n_full; at->first += step) {
+        add_value_codes(kv_type, tl, n_rows, at, n_vectors);
+    }
+    for (; at->first + 8 <= n_full; at->first += 8) {
+        add_value_codes(kv_type, tl, n_rows, at, nibbles);
+    }
+    for (uint32_t i = at->first; i < n; i++) {
+        if (i == n_bytes) {
+            i += at->first; /* the high nibbles, too, are done so far */
+        }
+        for (uint32_t r = 0; r < n_rows && i < n; r++) {
+            add_value_code(kv_type, tl, r, at, i);
+        }
+    }
+}
+
+SLMK_INLINE void add_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys)
+{
+    const uint32_t d = tl->job->d, n_blocks = slmk_kv_n_blocks(d);
+    for (uint32_t b = 0; b < n_blocks; b++) {
+        const uint32_t left = n_blocks - b;
+        if (b % MAX_BLOCKS == 0) {
+            weigh_blocks(kv_type, tl, n_rows, n_keys, b, left < MAX_BLOCKS ? left : MAX_BLOCKS);
+        }
+        part at = { b, b % MAX_BLOCKS, slmk_kv_block_width(d, b), 0 };
+        add_block(kv_type, tl, n_rows, &at);
+    }
+}
+
+/* All channels for the float types. */
+SLMK_INLINE void add_channels(uint32_t kv_type, const tile *tl, uint32_t n_rows)
+{
+    const uint32_t d = tl->job->d, n_vectors = n_rows == 1 ? 4 : 2;
+    uint32_t i = 0;
+    for (; i + 8 * n_vectors <= d; i += 8 * n_vectors) {
+        add_values(kv_type, tl, n_rows, i, n_vectors);
+    }
+    for (; i + 8 <= d; i += 8) {
+        add_values(kv_type, tl, n_rows, i, 1);
+    }
+    for (; i < d; i++) {
+        for (uint32_t r = 0; r < n_rows; r++) {
+            add_value(kv_type, tl, r, i);
+        }
+    }
+}
+
 /* n_rows (1 or ROWS) rows that see at least one key each. */
 SLMK_INLINE void attend_rows(uint32_t kv_type, const slmk_attend *job, uint32_t first,
                              uint32_t n_rows)
 {
-    const uint32_t d = job->d, n_vectors = n_rows == 1 ? 4 : 2;
-    tile tl = { .job = job, .first = first, .n_common = SLMK_PAGE };
+    const uint32_t n_vectors = n_rows == 1 ? 4 : 2;
+    tile tl;
+    tl.job = job;
+    tl.first = first;
+    tl.n_common = SLMK_PAGE;
     uint32_t n_most = 0;
     for (uint32_t r = 0; r < n_rows; r++) {
         uint32_t n = job->n_keys[first + r];
@@ -192,22 +473,19 @@ SLMK_INLINE void attend_rows(uint32_t kv_type, const slmk_attend *job, uint32_t 
         n_most = n > n_most ? n : n_most;
     }
     for (uint32_t key = 0; key < n_most; key += 8 * n_vectors) {
-        score_keys(kv_type, &tl, n_rows, key / 16, n_vectors);
+        if (slmk_kv_has_blocks(kv_type)) {
+            score_blocks(kv_type, &tl, n_rows, key / 16, n_vectors);
+        } else {
+            score_keys(kv_type, &tl, n_rows, key / 16, n_vectors);
+        }
     }
     for (uint32_t r = 0; r < n_rows; r++) {
         soften(&tl, r);
     }
-    uint32_t i = 0;
-    for (; i + 8 * n_vectors <= d; i += 8 * n_vectors) {
-        add_values(kv_type, &tl, n_rows, i, n_vectors);
-    }
-    for (; i + 8 <= d; i += 8) {
-        add_values(kv_type, &tl, n_rows, i, 1);
-    }
-    for (; i < d; i++) {
-        for (uint32_t r = 0; r < n_rows; r++) {
-            add_value(kv_type, &tl, r, i);
-        }
+    if (slmk_kv_has_blocks(kv_type)) {
+        add_blocks(kv_type, &tl, n_rows, n_most);
+    } else {
+        add_channels(kv_type, &tl, n_rows);
     }
 }
 
@@ -230,53 +508,10 @@ SLMK_INLINE void attend(uint32_t kv_type, const slmk_attend *job)
 
 void slmk_attend_avx2(const slmk_attend *job)
 {
-    if (slmk_kv_has_blocks(job->kv_type)) {
-        slmk_attend_ref(job);
-        return;
-    }
-    if (job->kv_type == SLMK_KV_F32) {
-        attend(SLMK_KV_F32, job);
-    } else {
-        attend(SLMK_KV_F16, job);
-    }
-}
-
-void slmk_store_key_avx2(const float *key, uint32_t d, uint32_t kv_type, uint32_t lane, void *panel)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        slmk_store_key_ref(key, d, kv_type, lane, panel);
-        return;
-    }
-    if (kv_type == SLMK_KV_F32) {
-        float *keys = panel;
-        for (uint32_t i = 0; i < d; i++) {
-            keys[(size_t)i * 16 + lane] = key[i];
-        }
-        return;
-    }
-    uint16_t *keys = panel;
-    for (uint32_t i = 0; i < d; i++) {
-        keys[(size_t)i * 16 + lane] = _cvtss_sh(key[i], _MM_FROUND_TO_NEAREST_INT);
-    }
-}
-
-void slmk_store_value_avx2(const float *value, uint32_t d, uint32_t kv_type, void *row)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        slmk_store_value_ref(value, d, kv_type, row);
-        return;
-    }
-    if (kv_type == SLMK_KV_F32) {
-        memcpy(row, value, d * sizeof *value);
-        return;
-    }
-    uint16_t *values = row;
-    uint32_t i = 0;
-    for (; i + 8 <= d; i += 8) {
-        __m128i halves = _mm256_cvtps_ph(load_f32(value + i), _MM_FROUND_TO_NEAREST_INT);
-        _mm_storeu_si128((__m128i *)(void *)(values + i), halves);
-    }
-    for (; i < d; i++) {
-        values[i] = _cvtss_sh(value[i], _MM_FROUND_TO_NEAREST_INT);
+    switch (job->kv_type) {
+    case SLMK_KV_F32: attend(SLMK_KV_F32, job); break;
+    case SLMK_KV_Q8: attend(SLMK_KV_Q8, job); break;
+    case SLMK_KV_Q4: attend(SLMK_KV_Q4, job); break;
+    default: attend(SLMK_KV_F16, job); break;
     }
 }
