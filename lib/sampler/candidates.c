@@ -5,6 +5,7 @@
 #include <float.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "kernels/math.h"
 
 /* Operations on a heap that one piece does: each touches log2(n) candidates. */
@@ -41,14 +42,9 @@ static int is_better(candidate a, candidate b)
     return a.value > b.value || (a.value == b.value && a.id < b.id);
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint32_t end_of_piece(uint32_t at, uint32_t end)
 {
-    return at + min_u32(end - at, SLMI_SAMPLER_PIECE);
+    return at + slmi_min_u32(end - at, SLMI_SAMPLER_PIECE);
 }
 
 static void go_to(slmi_candidates *c, uint32_t stage, uint32_t at)
@@ -118,7 +114,7 @@ static int scan(slmi_candidates *c, const slmk_table *kernels, const float *logi
     const uint32_t end = end_of_piece(c->work.at, n_vocab);
     uint32_t n_better = 0;
     while (c->work.at < end && n_better < HEAP_PIECE) {
-        const uint32_t n = min_u32(SKIP, end - c->work.at);
+        const uint32_t n = slmi_min_u32(SKIP, end - c->work.at);
         float most;
         (void)kernels->max_finite(logits + c->work.at, n, &most);
         for (uint32_t i = c->work.at; most > c->values[0] && i < c->work.at + n; i++) {
@@ -223,7 +219,7 @@ static int take_best(slmi_candidates *c)
 /* Brings the best ones, which lie best last at the back, to the front. Returns 1 at the end. */
 static int turn_round(slmi_candidates *c)
 {
-    const uint32_t n = min_u32(c->work.count, (c->work.end - c->work.begin) / 2);
+    const uint32_t n = slmi_min_u32(c->work.count, (c->work.end - c->work.begin) / 2);
     for (const uint32_t end = end_of_piece(c->work.at, n); c->work.at < end; c->work.at++) {
         swap(c, c->work.begin + c->work.at, c->work.end - 1 - c->work.at);
     }

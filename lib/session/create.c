@@ -147,7 +147,7 @@ static void carve_conversion(slm_session *s, carver *c)
     s->kv_row = carve(c, (uint64_t)width * 3, sizeof(float));
 }
 
-/* Everything but the cache lies first and is cleared; the cache is cleared page by page when used. */
+/* Everything but the cache lies first and is cleared; the cache is not. */
 static void carve_all(slm_session *s, carver *c, size_t *cleared)
 {
     const slmi_session_config *config = &s->config;

@@ -42,7 +42,8 @@ static int must_take(const slm_session *session, const slmi_sequence *sequence, 
            session->page_references[sequence->pages[index]] > 1;
 }
 
-/* A page of its own in place of a shared one, with the same contents, or of none. */
+/* A page of its own in place of a shared one, with the same contents, or of none. A new page is not cleared:
+ * attention passes over tokens that are not there. */
 static void take_page(slm_session *session, slmi_sequence *sequence, uint32_t index)
 {
     const uint32_t page = session->free_pages[--session->n_free_pages];
@@ -50,8 +51,6 @@ static void take_page(slm_session *session, slmi_sequence *sequence, uint32_t in
     session->page_references[page] = 1;
     if (before != NULL) {
         memcpy(page_data(session, page), before, session->exec_plan.page_bytes);
-    } else {
-        memset(page_data(session, page), 0, session->exec_plan.page_bytes);
     }
     if (index < sequence->n_pages) {
         release_page(session, sequence->pages[index]);

@@ -4,15 +4,16 @@
 #include <string.h>
 
 #include "kernels/kv.h"
+#include "base/bytes.h"
 #include "plan/ops/ops.h"
 
-/* Query rows of a tile: tokens times query heads of one kv head. */
-#define TILE_QUERY_ROWS 64
+/* Query rows of a tile: tokens times query heads of one kv head. The more keys they see, the fewer they are,
+ * so that a tile stays at about 50 us. */
+#define MOST_QUERY_ROWS 64
+#define LEAST_QUERY_ROWS 8
+#define TILE_PRODUCTS (2u << 20) /* rows times keys times head width */
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
+enum { TOKENS }; /* exec->shape: tokens of a tile */
 
 /* G: query heads that share a kv head. */
 static uint32_t heads_per_group(const slmi_plan *plan, const slmi_exec_op *op)
@@ -20,17 +21,38 @@ static uint32_t heads_per_group(const slmi_plan *plan, const slmi_exec_op *op)
     return op->n_heads / plan->slots[op->slot].n_heads;
 }
 
-static uint32_t tokens_of_tile(const slmi_plan *plan, const slmi_exec_op *op)
+/* Tokens of a tile of n_rows query rows at most. */
+static uint32_t tokens_of_rows(const slmi_plan *plan, const slmi_exec_op *op, uint32_t n_rows)
 {
-    const uint32_t tokens = TILE_QUERY_ROWS / heads_per_group(plan, op);
+    const uint32_t tokens = n_rows / heads_per_group(plan, op);
     return tokens == 0 ? 1 : tokens;
+}
+
+/* Most keys that a token of the batch sees. */
+static uint32_t most_keys(const slmi_batch *batch)
+{
+    uint32_t most = 0;
+    for (uint32_t r = 0; r < batch->n_runs; r++) {
+        const slmi_run *run = &batch->runs[r];
+        const uint32_t seen = run->window != 0 ? run->window + run->sink_pages * SLMK_PAGE : UINT32_MAX;
+        const uint32_t keys = slmi_min_u32(run->position + run->n_rows, seen);
+        most = slmi_max_u32(most, keys);
+    }
+    return most;
 }
 
 uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op)
 {
     const slmi_plan *plan = exec->plan->plan;
-    const uint32_t tokens = tokens_of_tile(plan, op);
+    const uint64_t keys_times_width =
+        (uint64_t)most_keys(&exec->batch) * plan->slots[op->slot].head_width;
+    const uint64_t fitting = TILE_PRODUCTS / keys_times_width;
+    const uint32_t n_rows = fitting > MOST_QUERY_ROWS    ? MOST_QUERY_ROWS
+                            : fitting < LEAST_QUERY_ROWS ? LEAST_QUERY_ROWS
+                                                         : (uint32_t)fitting;
+    const uint32_t tokens = tokens_of_rows(plan, op, n_rows);
     uint32_t tiles = 0;
+    exec->shape[TOKENS] = tokens;
     for (uint32_t r = 0; r < exec->batch.n_runs; r++) {
         exec->batch.run_tiles[r] = tiles;
         tiles += (exec->batch.runs[r].n_rows + tokens - 1) / tokens * plan->slots[op->slot].n_heads;
@@ -58,7 +80,8 @@ static tile_memory divide(uint8_t *scratch, uint32_t n_rows, uint32_t d)
 
 size_t slmi_attend_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op)
 {
-    const uint32_t rows = tokens_of_tile(plan->plan, op) * heads_per_group(plan->plan, op);
+    const uint32_t rows = tokens_of_rows(plan->plan, op, MOST_QUERY_ROWS) *
+                          heads_per_group(plan->plan, op);
     return (size_t)rows * (2 * plan->plan->slots[op->slot].head_width + 3) * sizeof(float);
 }
 
@@ -70,7 +93,7 @@ static uint32_t n_visible(const slmi_run *run, uint32_t page, uint32_t position)
     if (position < before || (page >= run->sink_pages && page < first)) {
         return 0;
     }
-    return min_u32(SLMK_PAGE, position + 1 - before); /* a token sees itself */
+    return slmi_min_u32(SLMK_PAGE, position + 1 - before); /* a token sees itself */
 }
 
 /* Walks the pages that the last token sees; earlier tokens see less of the last ones. */
@@ -121,8 +144,8 @@ void slmi_attend_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t til
     const slmi_run *run = &exec->batch.runs[r];
     tile -= exec->batch.run_tiles[r];
     const uint32_t kv_head = tile % slot->n_heads;
-    const uint32_t first = tile / slot->n_heads * tokens_of_tile(plan, op);
-    const uint32_t n_tokens = min_u32(tokens_of_tile(plan, op), run->n_rows - first);
+    const uint32_t first = tile / slot->n_heads * exec->shape[TOKENS];
+    const uint32_t n_tokens = slmi_min_u32(exec->shape[TOKENS], run->n_rows - first);
     const uint32_t width = group * d;
     const tile_memory m = divide(scratch, n_tokens * group, d);
     for (uint32_t t = 0; t < n_tokens; t++) {

@@ -5,6 +5,8 @@
 
 /* A tile is about 50 us: so many multiply-adds, or with few rows so many bytes of weights. */
 #define TILE_PRODUCTS (8u << 20)
+#define TILE_PRODUCTS_FLOAT (2u << 20)
+#define TILE_PRODUCTS_SCALAR (128u << 10)
 #define TILE_BYTES (512u << 10)
 
 /* Activations of a tile stay in the second-level cache. */
@@ -14,6 +16,9 @@
 /* Tiles per matrix at least, so that a few workers share it evenly. */
 #define LEAST_TILES 16
 
+/* Panels of a tile at least. */
+#define LEAST_PANELS 2
+
 enum { ROWS, ROW_TILES, PANELS, N_ROWS }; /* exec->shape: rows and panels of a tile, ... */
 
 static const slmi_matrix *part_matrix(const slmi_exec_plan *plan, const slmi_exec_op *op, uint32_t part)
@@ -21,28 +26,36 @@ static const slmi_matrix *part_matrix(const slmi_exec_plan *plan, const slmi_exe
     return &plan->plan->matrices[op->parts[part].matrix];
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
+/* Multiply-adds of a tile. `level` is the processor's, or SLM_CPU_BEST for the most that any has. */
+static uint64_t tile_products(const slmi_matrix *matrix, uint32_t level)
 {
-    return a < b ? a : b;
+    return level == SLM_CPU_SCALAR              ? TILE_PRODUCTS_SCALAR
+           : slmk_types[matrix->type].is_float ? TILE_PRODUCTS_FLOAT
+                                               : TILE_PRODUCTS;
 }
 
-static uint32_t rows_of_tile(const slmi_matrix *matrix, uint32_t n_rows)
+static uint32_t rows_of_tile(const slmi_matrix *matrix, uint32_t n_rows, uint32_t level)
 {
     const uint32_t number = slmk_types[matrix->type].is_float ? 4 : 2;
     const uint32_t fitting = TILE_ACTIVATION_BYTES / (matrix->cols * number) / 8 * 8;
-    return min_u32(n_rows, min_u32(TILE_ROWS, fitting < 8 ? 8 : fitting));
+    const uint64_t by_products = tile_products(matrix, level) / (LEAST_PANELS * SLMK_ROWS * matrix->cols);
+    uint32_t rows = slmi_min_u32(TILE_ROWS, fitting < 8 ? 8 : fitting);
+    if (by_products < rows) {
+        rows = by_products == 0 ? 1 : (uint32_t)by_products;
+    }
+    return slmi_min_u32(n_rows, rows);
 }
 
 /* An even number, so that 32-blocks of a joined result do not straddle tiles. */
-static uint32_t panels_of_tile(const slmi_matrix *matrix, uint32_t rows)
+static uint32_t panels_of_tile(const slmi_matrix *matrix, uint32_t rows, uint32_t level)
 {
     const uint64_t products = (uint64_t)SLMK_ROWS * matrix->cols * rows;
-    const uint64_t by_products = TILE_PRODUCTS / products;
+    const uint64_t by_products = tile_products(matrix, level) / products;
     const uint64_t by_bytes = TILE_BYTES / matrix->panel_bytes;
     const uint64_t by_share = (matrix->n_panels + LEAST_TILES - 1) / LEAST_TILES;
     uint64_t panels = by_products < by_bytes ? by_products : by_bytes;
     panels = panels < by_share ? panels : by_share;
-    return panels < 2 ? 2 : (uint32_t)panels & ~1u;
+    return panels < LEAST_PANELS ? LEAST_PANELS : (uint32_t)panels & ~1u;
 }
 
 static uint32_t panel_tiles(const slmi_matrix *matrix, uint32_t panels)
@@ -54,10 +67,11 @@ static uint32_t panel_tiles(const slmi_matrix *matrix, uint32_t panels)
 uint32_t slmi_matmul_prepare(slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows)
 {
     const slmi_matrix *first = part_matrix(exec->plan, op, 0);
-    const uint32_t rows = rows_of_tile(first, n_rows);
+    const uint32_t level = exec->kernels->level;
+    const uint32_t rows = rows_of_tile(first, n_rows, level);
     exec->shape[ROWS] = rows;
     exec->shape[ROW_TILES] = (n_rows + rows - 1) / rows;
-    exec->shape[PANELS] = panels_of_tile(first, rows);
+    exec->shape[PANELS] = panels_of_tile(first, rows, level);
     exec->shape[N_ROWS] = n_rows;
     uint32_t tiles = 0;
     const uint32_t n_cut = op->gated ? 1 : op->n_parts;
@@ -85,7 +99,7 @@ static void multiply(const slmi_exec *exec, const slmi_exec_op *op, const tile_w
         return;
     }
     const uint32_t first = w->panel * SLMK_ROWS;
-    const uint32_t width = min_u32(w->n_panels * SLMK_ROWS, matrix->rows - first);
+    const uint32_t width = slmi_min_u32(w->n_panels * SLMK_ROWS, matrix->rows - first);
     const float *bias = exec->plan->plan->vectors[op->parts[w->part].vector].data + first;
     for (uint32_t t = 0; t < w->n_rows; t++) {
         exec->kernels->add(out + t * out_stride, bias, width, out + t * out_stride);
@@ -103,7 +117,7 @@ static void multiply_gated(const slmi_exec *exec, const slmi_exec_op *op, tile_w
     w->part = 1;
     multiply(exec, op, w, up, stride);
     const uint32_t first = w->panel * SLMK_ROWS;
-    const uint32_t width = min_u32(stride, exec->plan->plan->values[op->out].width - first);
+    const uint32_t width = slmi_min_u32(stride, exec->plan->plan->values[op->out].width - first);
     for (uint32_t t = 0; t < w->n_rows; t++) {
         float *row = op->writes_float ? slmi_exec_float(exec, op->out, w->row + t) + first
                                       : gate + t * stride;
@@ -120,7 +134,7 @@ void slmi_matmul_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t til
     const uint32_t panels = exec->shape[PANELS];
     uint32_t panel_tile = tile / exec->shape[ROW_TILES];
     tile_work w = { .row = tile % exec->shape[ROW_TILES] * exec->shape[ROWS] };
-    w.n_rows = min_u32(exec->shape[ROWS], exec->shape[N_ROWS] - w.row);
+    w.n_rows = slmi_min_u32(exec->shape[ROWS], exec->shape[N_ROWS] - w.row);
     if (!op->gated) {
         while (panel_tile >= panel_tiles(part_matrix(exec->plan, op, w.part), panels)) {
             panel_tile -= panel_tiles(part_matrix(exec->plan, op, w.part), panels);
@@ -128,7 +142,7 @@ void slmi_matmul_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t til
         }
     }
     w.panel = panel_tile * panels;
-    w.n_panels = min_u32(panels, part_matrix(exec->plan, op, w.part)->n_panels - w.panel);
+    w.n_panels = slmi_min_u32(panels, part_matrix(exec->plan, op, w.part)->n_panels - w.panel);
     if (op->gated) {
         multiply_gated(exec, op, &w, scratch);
         return;
@@ -147,8 +161,8 @@ size_t slmi_matmul_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op)
     const slmi_matrix *matrix = part_matrix(plan, op, 0);
     size_t most = 0;
     for (uint32_t n = 1; n <= plan->max_tokens; n++) {
-        const uint32_t rows = rows_of_tile(matrix, n);
-        const size_t numbers = (size_t)rows * panels_of_tile(matrix, rows) * SLMK_ROWS;
+        const uint32_t rows = rows_of_tile(matrix, n, SLM_CPU_BEST);
+        const size_t numbers = (size_t)rows * panels_of_tile(matrix, rows, SLM_CPU_BEST) * SLMK_ROWS;
         most = numbers > most ? numbers : most;
     }
     return 2 * most * sizeof(float);
