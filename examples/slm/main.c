@@ -11,6 +11,8 @@ static const command commands[] = {
     { "tokenize", "[MODEL] [OPTION]... < TEXT", "split standard input into tokens",
       command_tokenize },
     { "bench", "[MODEL] [OPTION]...", "measure speed and memory", command_bench },
+    { "eval", "[MODEL] --text FILE [OPTION]...", "measure how well a model predicts a text",
+      command_eval },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

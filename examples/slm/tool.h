@@ -187,5 +187,6 @@ int command_chat(const command *self, int argc, char **argv);
 int command_info(const command *self, int argc, char **argv);
 int command_tokenize(const command *self, int argc, char **argv);
 int command_bench(const command *self, int argc, char **argv);
+int command_eval(const command *self, int argc, char **argv);
 
 #endif

@@ -35,6 +35,7 @@ LAYERS = [
 PUBLIC_HEADER_LAYERS = {
     "base.h": {layer for row in LAYERS for layer in row},
     "chat.h": {"template"},
+    "experimental/evaluate.h": {"evaluate"},
     "model.h": {"model"},
     "sampler.h": {"sampler", "session"},
     "prefix.h": {"session"},
