@@ -91,13 +91,28 @@ static size_t find_separator(const char *text, size_t length, size_t from, const
     return from + n <= length ? from : length;
 }
 
+/* How far a file is, of which one text is being scored. */
+typedef struct file_progress {
+    size_t begin, length; /* of the text in the file */
+    size_t total;         /* bytes of the file */
+} file_progress;
+
+static int32_t show_progress(void *context, float done)
+{
+    const file_progress *p = context;
+    double at = (double)p->begin + (double)done * (double)p->length;
+    fprintf(stderr, "\rscoring %3.0f %%", 100.0 * at / (double)p->total);
+    return 0;
+}
+
 /* Each text of the file is scored by itself; without a separator the file is one, as it is. */
 static slm_status add_texts(const eval_options *o, slm_x_evaluator *evaluator, const char *text,
-                            size_t length, slm_error *error)
+                            file_progress *progress, slm_error *error)
 {
-    if (!o->separator)
-        return slm_x_evaluator_add_text(evaluator, text, length, error);
+    size_t length = progress->total;
     slm_status status = SLM_OK;
+    if (!o->separator)
+        return slm_x_evaluator_add_text(evaluator, text, progress->length = length, error);
     for (size_t begin = 0; begin < length && status == SLM_OK;) {
         size_t end = find_separator(text, length, begin, o->separator);
         size_t first = begin, last = end;
@@ -105,20 +120,13 @@ static slm_status add_texts(const eval_options *o, slm_x_evaluator *evaluator, c
             first++;
         while (first < last && is_white(text[last - 1]))
             last--;
+        progress->begin = first;
+        progress->length = last - first;
         if (first < last)
             status = slm_x_evaluator_add_text(evaluator, text + first, last - first, error);
-        if (status != SLM_OK && error->offset != SLM_NO_OFFSET)
-            error->offset += first;
         begin = end + strlen(o->separator);
     }
     return status;
-}
-
-static int32_t show_progress(void *context, float done)
-{
-    (void)context;
-    fprintf(stderr, "\rscoring %3.0f %%", 100.0 * (double)done);
-    return 0;
 }
 
 /* Scores the texts; `reference` may be NULL. */
@@ -128,6 +136,7 @@ static int evaluate(const eval_options *o, slm_model *model, slm_model *referenc
     slm_error error = SLM_ERROR_INIT;
     slm_x_evaluator *evaluator = NULL;
     slm_x_evaluator_options options = SLM_X_EVALUATOR_OPTIONS_INIT;
+    file_progress progress = { .total = length };
     int on_terminal = isatty(STDERR_FILENO);
     options.convention = o->convention;
     options.context_length = o->common.context;
@@ -137,10 +146,11 @@ static int evaluate(const eval_options *o, slm_model *model, slm_model *referenc
     options.reference_kv_type = reference ? o->compare_kv : 0;
     options.n_threads = o->common.threads;
     options.progress = on_terminal ? show_progress : NULL;
+    options.progress_ctx = &progress;
     double begin = now_seconds();
     if (slm_x_evaluator_create(model, &options, &evaluator, &error) != SLM_OK)
         return fail(NULL, &error);
-    slm_status status = add_texts(o, evaluator, text, length, &error);
+    slm_status status = add_texts(o, evaluator, text, &progress, &error);
     if (status == SLM_OK)
         status = slm_x_evaluator_get_result(evaluator, &out->figures, &error);
     out->seconds = now_seconds() - begin;
@@ -228,6 +238,15 @@ static void write_figures(const eval_options *o, const outcome *out)
     json_close(&j, '}');
 }
 
+static int read_text(const eval_options *o, char **text, size_t *length)
+{
+    int code = read_file(o->text, text, length);
+    size_t valid = code == EXIT_GO_ON ? valid_utf8(*text, *length) : 0;
+    if (code == EXIT_GO_ON && valid < *length)
+        code = fail_with("%s: the text is not valid UTF-8 at byte %zu", o->text, valid);
+    return code;
+}
+
 /* The model to compare with: another file, the same model, or none (NULL). */
 static int load_reference(const eval_options *o, slm_model *model, slm_model **reference)
 {
@@ -248,11 +267,11 @@ int command_eval(const command *self, int argc, char **argv)
     slm_model *model = NULL, *reference = NULL;
     char *text = NULL;
     size_t length = 0;
-    code = load_model(&o.common, &model, &out.load_seconds);
+    code = read_text(&o, &text, &length);
+    if (code == EXIT_GO_ON)
+        code = load_model(&o.common, &model, &out.load_seconds);
     if (code == EXIT_GO_ON)
         code = load_reference(&o, model, &reference);
-    if (code == EXIT_GO_ON)
-        code = read_file(o.text, &text, &length);
     if (code == EXIT_GO_ON)
         code = evaluate(&o, model, reference, text, length, &out);
     if (code == EXIT_DONE && o.common.json)

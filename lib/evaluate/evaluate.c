@@ -40,7 +40,7 @@ static slm_status check_vocabulary(const slm_model *model, const slm_model *refe
     return SLM_OK;
 }
 
-/* Memory that is left under the limit for what is made next; a limit of 1 byte refuses everything. */
+/* What is left of a limit (0 = none) for what is made next; 1 byte, if nothing is, refuses everything. */
 static uint64_t left_of(uint64_t limit, uint64_t taken)
 {
     return limit == 0 ? 0 : taken < limit ? limit - taken : 1;
@@ -58,7 +58,7 @@ static slm_status open_side(slm_x_evaluator *e, slm_model *model, const slm_x_ev
     o.logit_rows = e->most_rows;
     o.kv_type = kv_type;
     o.cpu_level = options->cpu_level;
-    o.max_memory_bytes = e->alloc.limit;
+    o.max_memory_bytes = left_of(e->alloc.limit, atomic_load(&e->alloc.used));
     o.host = options->host;
     SLM_TRY(slmi_session_create(model, &o, &side->session, err));
     e->n_sides++;
@@ -116,7 +116,6 @@ slm_status slmi_evaluator_create(slm_model *model, const slm_x_evaluator_options
         return slmi_alloc_fail(&alloc, sizeof(*e), err);
     }
     e->alloc = alloc;
-    e->alloc.limit = left_of(alloc.limit, sizeof(*e));
     e->divergences.alloc = &e->alloc;
     e->model = model;
     e->reference = options->reference;

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Holds the binary interface: check.py headers|layout|symbols ARGUMENT...; exit status 1 on a finding.
 
-headers INCLUDE COMMAND...           every public header compiles alone; COMMAND is the compiler's
-layout INCLUDE PROGRAM FILE          PROGRAM prints FILE, and FILE has every public struct
+headers INCLUDE COMMAND...           every public header compiles alone, experimental ones only when asked for;
+                                     COMMAND is the compiler's
+layout INCLUDE PROGRAM FILE          PROGRAM prints FILE, and FILE has every public struct that is stable
 symbols INCLUDE MAP SHARED STATIC    prototypes, symbol map and exports name the same functions
 """
 
@@ -17,22 +18,41 @@ def public_headers(include):
     return sorted(pathlib.Path(include, "slm").glob("*.h"))
 
 
+def experimental_headers(include):
+    return sorted(pathlib.Path(include, "slm", "experimental").glob("*.h"))
+
+
 def code_of(header):
     return re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
 
 
-def check_headers(include, *command):
+def compile_alone(include, name, *command):
+    """What the compiler says of a file that includes a header; None if it is content."""
     is_cpp = any(word.startswith("-std=c++") for word in command)
-    for header in public_headers(include):
-        with tempfile.TemporaryDirectory() as folder:
-            source = pathlib.Path(folder, "alone.cpp" if is_cpp else "alone.c")
-            # Twice, so that the guards are seen to work; the declaration keeps the file from being empty.
-            source.write_text(f'#include "slm/{header.name}"\n' * 2 + "extern int alone;\n")
-            done = subprocess.run(
-                [*command, "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", f"-I{include}", source],
-                capture_output=True, text=True)
-        if done.returncode != 0:
-            yield f"slm/{header.name} does not compile alone ({' '.join(command)}):\n{done.stderr}"
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "alone.cpp" if is_cpp else "alone.c")
+        # Twice, so that the guards are seen to work; the declaration keeps the file from being empty.
+        source.write_text(f'#include "{name}"\n' * 2 + "extern int alone;\n")
+        done = subprocess.run(
+            [*command, "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", f"-I{include}", source],
+            capture_output=True, text=True)
+    return done.stderr if done.returncode != 0 else None
+
+
+def check_headers(include, *command):
+    asked = (*command, "-DSLM_EXPERIMENTAL")
+    for headers, allowed in ((public_headers(include), command), (experimental_headers(include), asked)):
+        for header in headers:
+            name = header.relative_to(include)
+            complaint = compile_alone(include, name, *allowed)
+            if complaint is not None:
+                yield f"{name} does not compile alone ({' '.join(allowed)}):\n{complaint}"
+            if "experimental" not in name.parts and "experimental/" in code_of(header):
+                yield f"{name} reaches an experimental header"
+    for header in experimental_headers(include):
+        name = header.relative_to(include)
+        if "SLM_EXPERIMENTAL" not in (compile_alone(include, name, *command) or ""):
+            yield f"{name} compiles without SLM_EXPERIMENTAL"
 
 
 def check_layout(include, program, expected):
@@ -58,8 +78,12 @@ def exported_by(library, *options):
 
 def check_symbols(include, symbol_map, shared, static):
     prototypes = set()
-    for header in public_headers(include):
-        prototypes |= set(re.findall(r"SLM_API\b[^;]*?\b(slm_\w+)\s*\(", code_of(header)))
+    for header in public_headers(include) + experimental_headers(include):
+        declared = set(re.findall(r"SLM_API\b[^;]*?\b(slm_\w+)\s*\(", code_of(header)))
+        for name in sorted(declared):
+            if name.startswith("slm_x_") != (header.parent.name == "experimental"):
+                yield f"{header.name}: {name} has a name of the other kind of header"
+        prototypes |= declared
     listed = re.findall(r"^\s+(slm_\w+);", pathlib.Path(symbol_map).read_text(), re.M)
     if listed != sorted(set(listed)):
         yield f"{symbol_map} is not sorted, or names a function twice"

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-MODEL_COMMANDS = [("run", "-p", "abc"), ("chat",), ("info",), ("tokenize",), ("bench",)]
+MODEL_COMMANDS = [("run", "-p", "abc"), ("chat",), ("info",), ("tokenize",), ("bench",),
+                  ("eval", "--text", __file__)]
 
 
 NEON_MACHINES = ("aarch64", "arm64")
@@ -123,6 +124,28 @@ def test_context_longer_than_the_model(slm):
     assert_one_line(slm("run", "-p", "abc", "-c", 100000), 1, "context")
 
 
+def test_texts_that_cannot_be_evaluated(slm, tmp_path):
+    path = tmp_path / "text.txt"
+    assert_one_line(slm("eval", "--text", path), 1, "text.txt", "cannot read")
+    path.write_bytes(b"abc\xff")
+    assert_one_line(slm("eval", "--text", path), 1, "text.txt", "UTF-8", "byte 3")
+    path.write_bytes(b"")
+    assert_one_line(slm("eval", "--text", path), 1, "text.txt", "1 tokens with BOS, too few")
+    assert_one_line(slm("eval", "--text", path, "--separator", "x"), 1, "no text")
+    path.write_bytes(b"a few words")
+    assert_one_line(slm("eval", "--text", path, "--convention", "llamacpp-512"), 1, "at least 512")
+
+
+def test_evaluations_that_are_not_possible(slm, tiny, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"a few words")
+    assert_one_line(slm("eval", "--text", path, "--convention", "gptq-2048"), 1, "2048", "512")
+    assert_one_line(slm("eval", tiny(), "--text", path, "--convention", "hf-stride"), 1, "stride of 512")
+    assert_one_line(slm("eval", "--text", path, "-c", 513), 1, "at most 512")
+    assert_one_line(slm("eval", "--text", path, "--reference", tiny()), 1, "vocabulary")
+    assert_one_line(slm("eval", "--text", path, "--reference", "none.gguf"), 1, "none.gguf")
+
+
 @pytest.mark.parametrize("arguments", [
     ("run",),
     ("run", "-p", "abc", "--file", "x"),
@@ -155,6 +178,12 @@ def test_context_longer_than_the_model(slm):
     ("bench", "-r", "0"),
     ("bench", "-p", "0"),
     ("bench", "-b", "5000"),
+    ("eval",),
+    ("eval", "--text", "x", "--convention", "gpt-2"),
+    ("eval", "--text", "x", "--stride", "8"),
+    ("eval", "--text", "x", "--convention", "hf-stride", "--stride", "0"),
+    ("eval", "--text", "x", "--separator", ""),
+    ("eval", "--text", "x", "--compare-kv", "f64"),
     ("nonsense",),
     ("--nonsense",),
 ], ids=" ".join)  # fmt: skip

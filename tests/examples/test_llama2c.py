@@ -70,6 +70,16 @@ def test_golden_negative_log_likelihood(converted):
     assert abs(nll - golden["nll"]) < golden["tolerance"]
 
 
+def test_eval_gives_the_golden_negative_log_likelihood(slm, converted, tmp_path):
+    golden = json.loads((DATA / "stories260K" / "bennyz-golden.json").read_text())
+    text = tmp_path / "sentence.txt"
+    text.write_text(golden["sentence"])
+    facts = json.loads(slm("eval", converted["stories260K"], "--text", text, "--kv", "f32", "--json").out)
+    assert facts["scored_tokens"] == golden["n_tokens"] - 1  # BOS is among its tokens
+    assert abs(facts["negative_log_likelihood"] - golden["nll"]) < 1e-4
+    assert abs(facts["perplexity"] - golden["perplexity"]) < 1e-5
+
+
 def test_bad_files(tmp_path):
     bad = tmp_path / "bad.bin"
     bad.write_bytes(b"\x01\0\0\0" * 7)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command line tool: what each command prints for good input."""
 import json
+import math
 import os
 import re
 import signal
@@ -23,11 +24,11 @@ PROMPT = "Once upon a time"
 def test_overview(slm, word):
     done = slm(word)
     assert done.code == 0
-    for command in ("run", "chat", "info", "tokenize", "bench"):
+    for command in ("run", "chat", "info", "tokenize", "bench", "eval"):
         assert f"  {command} " in done.out
 
 
-@pytest.mark.parametrize("command", ["run", "chat", "info", "tokenize", "bench"])
+@pytest.mark.parametrize("command", ["run", "chat", "info", "tokenize", "bench", "eval"])
 def test_help_names_the_common_options(slm, command):
     done = slm(command, "--help")
     assert done.code == 0 and done.err == ""
@@ -257,3 +258,105 @@ def test_bench_json(slm):
                  "machine_integer_operations_per_second", "prefill_integer_peak_share",
                  "decode_read_bandwidth_share"):
         assert figures[name] > 0
+
+
+# ---- slm eval ----
+
+
+STORY = ("Once upon a time, there was a little girl named Lily. She loved to play with her toys. One "
+         "day, she went to the park with her mom and saw a big, red ball.\n")
+
+
+@pytest.fixture
+def story(tmp_path):
+    path = tmp_path / "story.txt"
+    path.write_text(STORY)
+    return path
+
+
+def evaluate(slm, *arguments):
+    done = slm("eval", *arguments, "--json")
+    assert done.code == 0 and done.err == ""
+    return json.loads(done.out)
+
+
+def test_eval_agrees_with_the_logits(slm, story, storyteller):
+    with slm_package.Model(storyteller) as model, model.session(kv_type="f32") as session:
+        ids = model.tokenizer.encode(STORY, add_special=True)
+        loss = 0.0
+        for row, target in zip(session.logits(ids), ids[1:]):
+            largest = max(row)
+            loss += math.log(sum(math.exp(x - largest) for x in row)) + largest - row[target]
+    facts = evaluate(slm, "--text", story, "--kv", "f32")
+    n = len(ids) - 1
+    assert facts["text_tokens"] == facts["scored_tokens"] == n
+    assert facts["text_bytes"] == len(STORY.encode())
+    assert facts["starts_with_bos"] == 1 and facts["windows"] == 1 and facts["window_tokens"] == 512
+    assert facts["negative_log_likelihood"] == pytest.approx(loss, rel=1e-6)
+    assert facts["perplexity"] == pytest.approx(math.exp(loss / n), rel=1e-6)
+    assert facts["bits_per_byte"] == pytest.approx(loss / math.log(2) / len(STORY), rel=1e-6)
+
+
+def test_eval_prints_its_figures(slm, story):
+    done = slm("eval", "--text", story, "--compare-kv", "f32")
+    assert done.code == 0 and done.err == ""
+    for line in (r"convention +bits-per-byte, windows of 512 tokens, one every 511, BOS",
+                 r"perplexity +[\d.]+ \+- [\d.]+", r"bits per byte +[\d.]+ \+- [\d.]+",
+                 r"reference +the same model, cache f32: perplexity [\d.]+", r"KL +[\d.e-]+ \+- .*",
+                 r"same top +[\d.]+ \+- [\d.]+ %"):
+        assert re.search(f"^{line}$", done.out, re.M), line
+    assert "reference" not in slm("eval", "--text", story).out
+
+
+@pytest.mark.parametrize("convention, options, windows, scored", [
+    # 41 tokens, 42 with BOS
+    ("bits-per-byte", ("-c", 16), 3, 41),
+    ("llamacpp-512", ("-c", 16), 2, 2 * 7),
+    ("gptq-2048", ("-c", 16), 2, 2 * 15),
+    ("hf-stride", ("-c", 16, "--stride", 8), 5, 41),
+], ids=lambda value: str(value))
+def test_eval_conventions(slm, story, convention, options, windows, scored):
+    facts = evaluate(slm, "--text", story, "--convention", convention, *options)
+    assert facts["text_tokens"] == 41 and facts["convention"] == convention
+    assert (facts["windows"], facts["scored_tokens"]) == (windows, scored)
+    assert ("bits_per_byte" in facts) == (convention == "bits-per-byte")
+    loss = facts["negative_log_likelihood"] / facts["scored_tokens"]
+    assert facts["perplexity"] == pytest.approx(math.exp(loss), rel=1e-7)
+
+
+def test_eval_is_the_same_for_every_number_of_threads(slm, story):
+    def figures(threads):
+        facts = evaluate(slm, "--text", story, "--compare-kv", "f32", "-t", threads)
+        return {name: facts[name] for name in facts if "seconds" not in name and "resident" not in name}
+    assert figures(1) == figures(3)
+
+
+def test_eval_compares_caches_and_models(slm, story, tiny):
+    same = evaluate(slm, "--text", story, "--compare-kv", "f16")
+    assert same["kl_max"] == same["loss_change"] == 0 and same["same_top_share"] == 1
+    assert same["reference"]["perplexity"] == same["perplexity"]
+    assert same["reference"]["kv_type"] == same["kv_type"] == "f16"
+    cache = evaluate(slm, "--text", story, "--kv", "f16", "--compare-kv", "f32")
+    assert 0 < cache["kl_mean"] <= cache["kl_percentile_99"] <= cache["kl_max"] < 0.01
+    assert cache["perplexity"] == same["perplexity"]
+    one, two = tiny(seed=1), tiny(seed=2)
+    facts = evaluate(slm, one, "--text", story, "--reference", two)
+    assert facts["model"] == str(one) and facts["reference"]["model"] == str(two)
+    assert facts["reference"]["bits_per_byte"] == evaluate(slm, two, "--text", story)["bits_per_byte"]
+    assert facts["kl_mean"] > 0.1 and facts["same_top_share"] < 1
+
+
+def test_eval_scores_each_text_of_a_file(slm, story, tmp_path):
+    path = tmp_path / "several.txt"
+    path.write_text(f"---\n{STORY}---\n\n {STORY}\n---\n---")
+    one = tmp_path / "one.txt"
+    one.write_text(STORY.strip())
+    both, alone = evaluate(slm, "--text", path, "--separator", "---"), evaluate(slm, "--text", one)
+    assert both["texts"] == 2 and both["text_bytes"] == 2 * len(STORY.strip())
+    assert both["bits_per_byte"] == pytest.approx(alone["bits_per_byte"], rel=1e-9)
+    assert evaluate(slm, "--text", story)["texts"] == 1
+
+
+def test_eval_reads_standard_input(slm, story):
+    assert slm("eval", "--text", "-", stdin=STORY).out.splitlines()[2:] == \
+        slm("eval", "--text", story).out.splitlines()[2:]

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "slm/experimental/evaluate.h"
 #include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/failing_alloc.h"
@@ -145,6 +146,26 @@ end:
     return status;
 }
 
+static slm_status evaluate(world *w)
+{
+    slm_model *model = NULL;
+    slm_x_evaluator *evaluator = NULL;
+    slm_status status;
+    slm_x_evaluation figures = SLM_X_EVALUATION_INIT;
+    slm_x_evaluator_options options = SLM_X_EVALUATOR_OPTIONS_INIT;
+    options.n_threads = 2;
+    TRY(slm_model_load_memory(w->file, w->size, &w->options, &model, NULL));
+    options.reference = model;
+    options.reference_kv_type = SLM_KV_F32;
+    TRY(slm_x_evaluator_create(model, &options, &evaluator, NULL));
+    TRY(slm_x_evaluator_add_text(evaluator, "some words", 10, NULL));
+    TRY(slm_x_evaluator_get_result(evaluator, &figures, NULL));
+end:
+    slm_model_release(model);
+    slm_x_evaluator_release(evaluator);
+    return status;
+}
+
 static void torture(world *w, scenario *run)
 {
     for (int keep_failing = 0; keep_failing < 2; keep_failing++) {
@@ -164,7 +185,8 @@ static void at_every_request(void **state)
 {
     world *w = *state;
     scenario *const all[] = { load_from_path, load_from_memory, load_from_reader,
-                              load_tokenizer, create_sampler,   use_session };
+                              load_tokenizer, create_sampler,   use_session,
+                              evaluate };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         torture(w, all[i]);
     }
