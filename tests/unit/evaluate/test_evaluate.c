@@ -11,8 +11,8 @@ enum { MOST_TOKENS = 200, CONTEXT = 16, STRIDE = 5 };
 
 static slm_error error;
 
-static const char TEXT[] = "the quick brown fox jumps over the lazy dog and the dog sleeps on while the fox runs "
-                           "\xC3\xA9t\xC3\xA9";
+static const char TEXT[] = "the quick brown fox jumps over the lazy dog and the dog sleeps on while "
+                           "the fox runs \xC3\xA9t\xC3\xA9";
 
 static void add_no_bos(gguf_builder *builder)
 {
@@ -21,7 +21,8 @@ static void add_no_bos(gguf_builder *builder)
 
 static slm_model *make(int adds_bos, uint32_t seed)
 {
-    const tiny_model description = { .seed = seed, .context_length = 64, .extend = adds_bos ? NULL : add_no_bos };
+    tiny_model description = { .seed = seed, .context_length = 64 };
+    description.extend = adds_bos ? NULL : add_no_bos;
     return make_model(&description);
 }
 
