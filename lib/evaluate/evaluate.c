@@ -282,7 +282,8 @@ static slm_status add_text(slm_x_evaluator *e, const char *text, size_t length, 
     size_t n = 0;
     const size_t n_bos = e->bos >= 0;
     const size_t capacity = length + 16;
-    SLM_FAIL_IF(capacity < length, SLM_ERR_INVALID_ARGUMENT, "no text is that long");
+    SLM_FAIL_IF(length > INT32_MAX, SLM_ERR_INVALID_ARGUMENT,
+                "a text of %llu bytes; 2 GiB are possible at most", (unsigned long long)length);
     stream = slmi_new_array(&e->alloc, capacity, sizeof(*stream), SLMI_CACHE_LINE);
     if (stream == NULL) {
         return slmi_alloc_fail(&e->alloc, capacity * sizeof(*stream), err);

@@ -103,8 +103,9 @@ SLM_API void slm_x_evaluator_release(slm_x_evaluator *evaluator);
  *         SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET (max_memory_bytes); SLM_ERR_SYSTEM (a worker thread
  *         could not be started); SLM_ERR_BUSY (called from progress).
  *
- * Threads: confined; parts run on the evaluator's workers. Memory: some 40 bytes per byte of text
- * during the call; with a reference, 8 bytes for each token scored so far remain. Numbers: exact.
+ * Threads: confined; parts run on the evaluator's workers. Memory: during the call 4 bytes per
+ * byte of text, and the scratch of slm_tokenizer_encode(), which the model's host gives; with a
+ * reference, 8 bytes for each token scored so far remain, in a block that grows by half. Numbers: exact.
  * Since: 0.1
  */
 SLM_API slm_status slm_x_evaluator_add_text(slm_x_evaluator *evaluator, const char *text,
