@@ -31,8 +31,6 @@ static const option_choice conventions[] = {
     { 0 },
 };
 
-static const option_choice kv_types[] = { { "f16", SLM_KV_F16 }, { "f32", SLM_KV_F32 }, { 0 } };
-
 static const char *choice_name(const option_choice *choices, uint32_t value)
 {
     while (choices->name && choices->value != value)
@@ -53,7 +51,7 @@ static int parse(const command *self, eval_options *o, int argc, char **argv)
         { NULL, "--separator", "TEXT", OPTION_TEXT, &o->separator, 0, 0, NULL,
           "the file holds several texts, each without the white space around it" },
         { NULL, "--kv", "TYPE", OPTION_CHOICE, &o->kv_type, 0, 0, kv_types,
-          "numbers of the key and value cache: f16 (default) or f32" },
+          "numbers of the key and value cache: f16 (default), f32, q8 or q4" },
         { NULL, "--compare-kv", "TYPE", OPTION_CHOICE, &o->compare_kv, 0, 0, kv_types,
           "compare with a cache of this type" },
         { NULL, "--reference", "MODEL", OPTION_TEXT, &o->reference, 0, 0, NULL,

@@ -24,6 +24,10 @@ static const struct sampling_name {
     { SLM_SAMPLER_PENALTY_LAST_N, "--penalty-last-n", "N", "tokens that penalties look back" },
 };
 
+const option_choice kv_types[] = {
+    { "f16", SLM_KV_F16 }, { "f32", SLM_KV_F32 }, { "q8", SLM_KV_Q8 }, { "q4", SLM_KV_Q4 }, { 0 }
+};
+
 void options_add(option_table *table, const option *rows)
 {
     for (; rows->help && table->n < MAX_OPTIONS; rows++)

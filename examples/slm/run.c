@@ -13,9 +13,6 @@ typedef struct run_options {
     uint32_t max_tokens, n_logprobs, kv_type, cpu_level;
 } run_options;
 
-static const option_choice kv_types[] = {
-    { "f16", SLM_KV_F16 }, { "f32", SLM_KV_F32 }, { "q8", SLM_KV_Q8 }, { "q4", SLM_KV_Q4 }, { 0 }
-};
 static const option_choice cpu_levels[] = {
     { "best", SLM_CPU_BEST },     { "scalar", SLM_CPU_SCALAR }, { "avx2", SLM_CPU_AVX2 },
     { "avx512", SLM_CPU_AVX512 }, { "neon", SLM_CPU_NEON_DOT }, { 0 },

@@ -29,6 +29,9 @@ typedef struct option_choice {
     uint32_t value;
 } option_choice;
 
+/* Types of the key and value cache, for --kv. */
+extern const option_choice kv_types[];
+
 typedef struct text_list {
     const char *items[16];
     uint32_t n;

@@ -155,7 +155,7 @@ static slm_status append_window(const slm_x_evaluator *e, const slmi_side *side,
     const size_t n = window->end - 1 - window->begin;
     const int32_t first = e->convention.bos_first && e->bos >= 0 ? e->bos : tokens[0];
     side->session->next_event = side->session->n_events; /* a call that failed may have left some */
-    slmi_sequence_truncate(side->session, side->sequence, 0);
+    SLM_TRY(slmi_sequence_truncate(side->session, side->sequence, 0, err));
     SLM_TRY(slmi_sequence_append(side->session, side->sequence, &first, 1,
                                  n_silent == 0 ? SLM_APPEND_LOGITS : 0, err));
     if (n_silent > 1) {
@@ -194,6 +194,7 @@ typedef struct row_job {
     slm_x_evaluator *evaluator;
     const int32_t *targets; /* [n_rows] */
     uint32_t n_rows;
+    _Atomic uint32_t next_row;
 } row_job;
 
 static const float *get_row(const slm_x_evaluator *e, uint32_t side, uint32_t row)
@@ -202,12 +203,14 @@ static const float *get_row(const slm_x_evaluator *e, uint32_t side, uint32_t ro
     return session->events[session->next_event + row].logits;
 }
 
-/* A worker's share of the rows; which one scores a row makes no difference to it. */
+/* Workers take row after row; which one scores a row makes no difference to it. */
 static void score_rows(void *ctx, uint32_t worker)
 {
-    const row_job *job = ctx;
+    row_job *job = ctx;
     slm_x_evaluator *e = job->evaluator;
-    for (uint32_t row = worker; row < job->n_rows; row += e->sides[0].session->pool.n_workers) {
+    uint32_t row;
+    (void)worker;
+    while ((row = atomic_fetch_add(&job->next_row, 1)) < job->n_rows) {
         const float *reference = e->n_sides > 1 ? get_row(e, 1, row) : NULL;
         e->scores[row] =
             slmi_score_row(get_row(e, 0, row), reference, e->n_vocab, job->targets[row]);
@@ -217,7 +220,7 @@ static void score_rows(void *ctx, uint32_t worker)
 /* Scores as many rows as every side has, and adds them in their order. */
 static slm_status use_rows(slm_x_evaluator *e, const int32_t *targets, uint32_t *n_used, slm_error *err)
 {
-    row_job job = { e, targets, UINT32_MAX };
+    row_job job = { e, targets, UINT32_MAX, 0 };
     for (uint32_t i = 0; i < e->n_sides; i++) {
         const slm_session *session = e->sides[i].session;
         const uint32_t n = session->n_events - session->next_event;
