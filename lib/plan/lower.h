@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The executable plan: a canonical plan lowered for one processor level and one set of largest extents.
  *
- * Lowering places the rounding of activations, joins ops into stages with one barrier between them, and
+ * Lowering places the rounding of activations, joins ops into stages that follow each other, and
  * lays out memory. It changes no bit: what is rounded, and where, follows from the canonical plan. */
 #ifndef SLMI_PLAN_LOWER_H
 #define SLMI_PLAN_LOWER_H
@@ -47,7 +47,7 @@ typedef struct slmi_exec_op {
     uint32_t writes_rounded; /* gated MATMUL, ATTEND: `out` is wanted rounded */
 } slmi_exec_op;
 
-/* Ops [first, first + n_ops) that run between two barriers: several row ops, or one other op. */
+/* Ops [first, first + n_ops) that run as one stage: several row ops, or one other op. */
 typedef struct slmi_stage {
     uint32_t first;
     uint32_t n_ops;
