@@ -2,7 +2,7 @@
 """The library as others take it in: installed and found by pkg-config, and as a Meson subproject.
 
 Usage: test_install.py SOURCE_ROOT BUILD_ROOT NINJA MESON. Each way builds a program and lets it write:
-examples/hello.c and the one in README.md.
+examples/hello.c, examples/hello.cpp and the one in README.md.
 """
 
 import os
@@ -16,12 +16,14 @@ from pathlib import Path
 SOURCE, BUILD = Path(sys.argv[1]), Path(sys.argv[2])
 NINJA, MESON = sys.argv[3:5]
 HELLO = SOURCE / "examples" / "hello.c"
+HELLO_CPP = SOURCE / "examples" / "hello.cpp"
 MODEL = SOURCE / "examples" / "models" / "storyteller.gguf"
 
 SUBPROJECT = """
-project('guest', 'c', default_options: ['c_std=c11'])
+project('guest', 'c', 'cpp', default_options: ['c_std=c11', 'cpp_std=c++17'])
 slm = dependency('slm', fallback: 'libslm')
 executable('hello', 'hello.c', dependencies: slm)
+executable('hello_cpp', 'hello.cpp', dependencies: slm)
 """
 
 
@@ -52,6 +54,8 @@ def test_pkg_config(folder):
     libdir = found.parent.parent
     headers = {path.name for path in folder.rglob("include/slm/*.h")}
     assert headers == {path.name for path in (SOURCE / "include/slm").glob("*.h")}, headers
+    headers = {path.name for path in folder.rglob("include/slm/*.hpp")}
+    assert headers == {path.name for path in (SOURCE / "bindings/cpp/slm").glob("*.hpp")}, headers
     environment = os.environ | {
         "PKG_CONFIG_LIBDIR": str(found.parent),
         "PKG_CONFIG_SYSROOT_DIR": str(folder),
@@ -64,6 +68,11 @@ def test_pkg_config(folder):
     shared = folder / "hello-shared"
     run(*compiler, HELLO, "-o", shared, *flags("--cflags", "--libs"))
     check_writes([shared, MODEL], LD_LIBRARY_PATH=str(libdir))
+
+    cpp = folder / "hello-cpp"
+    cpp_compiler = shlex.split(os.environ.get("CXX", "c++"))
+    run(*cpp_compiler, "-std=c++17", HELLO_CPP, "-o", cpp, *flags("--cflags", "--libs"))
+    check_writes([cpp, MODEL], LD_LIBRARY_PATH=str(libdir))
 
     (folder / "readme.c").write_text(program_of_readme())
     (folder / "model.gguf").symlink_to(MODEL)
@@ -86,9 +95,11 @@ def test_subproject(folder):
     (folder / "subprojects" / "libslm").symlink_to(SOURCE)
     (folder / "meson.build").write_text(SUBPROJECT)
     (folder / "hello.c").write_text(HELLO.read_text())
+    (folder / "hello.cpp").write_text(HELLO_CPP.read_text())
     run(MESON, "setup", folder / "build", folder, "-Doptimization=0")
-    run(MESON, "compile", "-C", folder / "build", "hello")
+    run(MESON, "compile", "-C", folder / "build", "hello", "hello_cpp")
     check_writes([folder / "build" / "hello", MODEL])
+    check_writes([folder / "build" / "hello_cpp", MODEL])
 
 
 def main():

@@ -86,8 +86,8 @@ WORDS_NOT_LEFT_BEHIND = re.compile(
 )
 COMMIT_SUBJECT = re.compile(r"^[a-z0-9_./+-]+(, [a-z0-9_./+-]+)*: \S.*[^.]$")
 COMMENT_OPENINGS = {
-    ".c": "/* ", ".h": "/* ", ".S": "/* ", ".cpp": "// ", ".py": "# ", ".build": "# ", ".sh": "# ",
-    ".ini": "# ", ".toml": "# ", ".map": "# ", ".js": "// ",
+    ".c": "/* ", ".h": "/* ", ".S": "/* ", ".cpp": "// ", ".hpp": "// ", ".js": "// ",
+    ".py": "# ", ".build": "# ", ".sh": "# ", ".ini": "# ", ".toml": "# ", ".map": "# ",
 }  # fmt: skip
 SPDX = "SPDX-License-Identifier: MIT"
 
@@ -184,7 +184,7 @@ def check_text(source):
 
 def check_sizes(source):
     limit = MAX_HEADER_LINES if source.path.startswith("include/") else MAX_FILE_LINES
-    code = source.is_c or source.suffix in (".py", ".sh", ".cpp")
+    code = source.is_c or source.suffix in (".py", ".sh", ".cpp", ".hpp")
     if code and len(source.lines) > limit and not source.is_data and source.path not in OVERSIZED:
         yield source.path, f"{len(source.lines)} lines (at most {limit})"
     if source.suffix not in (".c", ".h"):
