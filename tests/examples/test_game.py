@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The examples for game engines: a loop with a budget for each frame, and the services of a host."""
+"""The examples for game engines: a loop with a budget for each frame, long talk, a host's services."""
 import json
 import re
 
@@ -43,6 +43,26 @@ def test_game_loop_says_what_is_wrong(tmp_path):
         assert done.code == 2 and done.err.startswith("usage: game_loop")
     done = run("SLM_GAME_LOOP", tmp_path / "none.gguf")
     assert done.code == 1 and done.err.startswith("game_loop: ") and "none.gguf" in done.err
+
+
+@pytest.mark.parametrize("policy, mark", [
+    ("drop", "[dropped 88 tokens from token 16 on]"),
+    ("shift", "[dropped 128 tokens from token 16 on]"),
+    ("summarise", "[in short:"),
+])
+def test_long_talk(policy, mark):
+    """600 tokens in a context of 192: the story goes on behind every full context."""
+    done = run("SLM_LONG_TALK", policy)
+    assert done.code == 0 and done.err == ""
+    parts = done.out.split(mark)
+    assert len(parts) > 3 and all(len(part) > 100 for part in parts[1:])
+    assert parts[0] == run("SLM_LONG_TALK", "drop").out.split("[")[0]  # until then all are alike
+
+
+def test_long_talk_says_what_is_wrong(tmp_path):
+    assert run("SLM_LONG_TALK").code == run("SLM_LONG_TALK", "what").code == 2
+    done = run("SLM_LONG_TALK", "shift", tmp_path / "none.gguf")
+    assert done.code == 1 and "none.gguf" in done.err
 
 
 SERVICES = {
