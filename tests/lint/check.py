@@ -299,7 +299,8 @@ def check_documents(root):
         if not page.is_file():
             yield page.name, "is missing"
             continue
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.S | re.M)
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
             if not (page.parent / target).exists():
                 yield str(page.relative_to(root)), f"links to {target}, which does not exist"
 
