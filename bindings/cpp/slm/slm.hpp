@@ -20,7 +20,8 @@
  * How C becomes C++
  *
  * - slm_<object>_<verb>() is object.verb(): the same meaning, statuses, threads and memory. The C headers are
- *   the reference; comments here say only what differs. Constants and flags are those of C.
+ *   the reference; comments here say only what differs. Constants and flags are those of C, and so are the
+ *   functions without an object, such as slm_version().
  * - `model`, `tokenizer` and `prefix` are shared: a copy is one more reference. `session` and `sampler`
  *   move. A `sequence` is a plain value, the session's handle and an id, and outlives no session.
  * - A call that can fail returns result<T>: a value or an error. Nothing throws, and a check that was
