@@ -179,6 +179,12 @@ void slmi_batch_abandon(slm_session *session)
         give_up_rows(session, NULL);
         slmi_draws_abandon(session);
     }
+    for (uint32_t r = 0; r < session->batch.n_runs; r++) {
+        slmi_sequence *sequence = &session->sequences[session->run_sequences[r]];
+        if (sequence->in_use && sequence->n_computed > 0) {
+            slmi_pages_hide(session, sequence, sequence->n_computed - 1);
+        }
+    }
     session->phase = SLMI_PHASE_IDLE;
     session->batch.n_runs = 0;
     session->batch.n_wanted = 0;

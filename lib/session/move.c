@@ -101,7 +101,7 @@ static void arrive(slm_session *session, slmi_sequence *sequence)
     sequence->n_computed = sequence->move.first + sequence->move.n_moved;
     slmi_move_abandon(session, sequence);
     slmi_pages_drop(session, sequence, (sequence->n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
-    slmi_pages_hide(session, sequence);
+    slmi_pages_hide(session, sequence, sequence->n_computed - 1);
 }
 
 int slmi_moves_run(slm_session *session, uint64_t deadline)

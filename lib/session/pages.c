@@ -85,14 +85,13 @@ static uint32_t first_visible(const slmi_params *params, uint32_t position)
     return slmi_window_page(params->window, slmi_sink_pages(params->sinks), position);
 }
 
-void slmi_pages_hide(slm_session *session, slmi_sequence *sequence)
+void slmi_pages_hide(slm_session *session, slmi_sequence *sequence, uint32_t first)
 {
     const slmi_params *params = &sequence->params;
-    if (params->window == 0 || sequence->n_computed == 0) {
+    if (params->window == 0) {
         return;
     }
-    /* The last computed token may be computed once more. */
-    const uint32_t end = first_visible(params, sequence->n_computed - 1);
+    const uint32_t end = first_visible(params, first);
     for (uint32_t i = slmi_sink_pages(params->sinks); i < end; i++) {
         release_page(session, sequence->pages[i]);
         sequence->pages[i] = SLMI_HIDDEN_PAGE;

@@ -84,8 +84,11 @@ slm_status slmi_params_set(slm_session *session, slmi_sequence *sequence, uint32
     const parameter *p = NULL;
     SLM_TRY(find(param, &p, err));
     SLM_TRY(check_range(p, value, err));
-    SLM_FAIL_IF(p->is_fixed && sequence->n_computed > 0, SLM_ERR_STATE,
-                "%s cannot change: %u tokens are computed already", p->name, sequence->n_computed);
+    /* The last token may be about to be computed once more, and keys may be on their way: they are there. */
+    const int has_cache =
+        sequence->n_computed > 0 || sequence->n_prefix > 0 || sequence->move.active;
+    SLM_FAIL_IF(p->is_fixed && has_cache, SLM_ERR_STATE,
+                "%s cannot change: tokens are computed already", p->name);
     if (p->is_fixed) {
         slmi_batch_leave(session, sequence); /* one under way was begun as it was before */
     }

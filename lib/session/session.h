@@ -198,8 +198,8 @@ slm_status slmi_pages_own(slm_session *session, slmi_sequence *sequence, uint32_
 /* Gives pages from n_kept on back. */
 void slmi_pages_drop(slm_session *session, slmi_sequence *sequence, uint32_t n_kept);
 
-/* Gives back what the sequence's window hides from all tokens to come. */
-void slmi_pages_hide(slm_session *session, slmi_sequence *sequence);
+/* Gives back what the sequence's window hides from all tokens from position `first` on. */
+void slmi_pages_hide(slm_session *session, slmi_sequence *sequence, uint32_t first);
 
 /* Shares all pages of source with an empty sequence, or all pages of a prefix. */
 void slmi_pages_share(slm_session *session, const slmi_sequence *source, slmi_sequence *copy);

@@ -2,6 +2,7 @@
 /* A step: make a batch, compute it, draw, commit; stop and go on anywhere between. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "session/session.h"
 
@@ -39,13 +40,20 @@ static void cancel_named(slm_session *session)
     }
 }
 
-/* The batch's keys and values are in the cache: its tokens count as computed. */
+/* The batch's keys and values are in the cache: its tokens count as computed. From the first row on that is
+ * still to be committed they may be computed once more, and so may the last one. */
 static void count_computed(slm_session *session)
 {
+    uint32_t row = 0;
     for (uint32_t r = 0; r < session->batch.n_runs; r++) {
-        slmi_sequence *sequence = &session->sequences[session->run_sequences[r]];
+        const uint32_t index = session->run_sequences[r];
+        slmi_sequence *sequence = &session->sequences[index];
         sequence->n_computed = session->runs[r].position + session->runs[r].n_rows;
-        slmi_pages_hide(session, sequence);
+        uint32_t first = sequence->n_computed - 1;
+        for (; row < session->batch.n_wanted && session->wanted[row].sequence == index; row++) {
+            first = slmi_min_u32(first, session->wanted[row].position);
+        }
+        slmi_pages_hide(session, sequence, first);
     }
 }
 

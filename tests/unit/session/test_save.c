@@ -20,7 +20,7 @@ static uint8_t *save(slm_session *s, slm_sequence q, size_t *size)
 }
 
 /* A model so small that its blobs can be damaged at every byte. */
-static slm_model *make_small(const char *changed)
+static slm_model *make_smallest(const char *changed)
 {
     const tiny_model description = {
         .n_layers = 1, .width = 32, .n_heads = 4, .n_kv_heads = 1, .ffn_width = 32, .changed = changed
@@ -31,7 +31,7 @@ static slm_model *make_small(const char *changed)
 static void goes_on_as_if_never_saved(void **state)
 {
     (void)state;
-    slm_model *model = make_small(NULL);
+    slm_model *model = make_smallest(NULL);
     slm_session *s = make_session(model, 3);
     slm_sequence a = add_sequence(s, "abc"), b;
     result expected, r;
@@ -66,7 +66,7 @@ static void goes_on_as_if_never_saved(void **state)
 static void keeps_half_a_character(void **state)
 {
     (void)state;
-    slm_model *model = make_small(NULL);
+    slm_model *model = make_smallest(NULL);
     slm_session *s = make_session(model, 2);
     slm_sequence a = add_sequence(s, "abc"), b;
     slmi_sequence *inside;
@@ -108,7 +108,7 @@ static slm_status expected_of_byte(size_t i, size_t size, uint64_t *offset)
 static void refuses_every_damage(void **state)
 {
     (void)state;
-    slm_model *model = make_small(NULL);
+    slm_model *model = make_smallest(NULL);
     slm_session *s = make_session(model, 2);
     slm_sequence a = add_sequence(s, "abcde"), b;
     size_t size;
@@ -143,7 +143,7 @@ static void refuses_every_damage(void **state)
 static void refuses_what_belongs_elsewhere(void **state)
 {
     (void)state;
-    slm_model *model = make_small(NULL);
+    slm_model *model = make_smallest(NULL);
     slm_session *s = make_session(model, 1), *other;
     slm_sequence a = add_sequence(s, "abcdefghij"), b;
     slm_session_options options = SLM_SESSION_OPTIONS_INIT;
@@ -156,7 +156,7 @@ static void refuses_what_belongs_elsewhere(void **state)
     OK(slm_session_create(model, &options, &other, NULL));
     FAILS(slm_session_restore_sequence(other, blob, size, NULL, &b, &error), SLM_ERR_CONTEXT_FULL, 24);
     slm_session_release(other);
-    slm_model *foreign = make_small("blk.0.ffn_norm.weight");
+    slm_model *foreign = make_smallest("blk.0.ffn_norm.weight");
     other = make_session(foreign, 1);
     FAILS(slm_session_restore_sequence(other, blob, size, NULL, &b, &error), SLM_ERR_MISMATCH, 16);
     slm_session_release(other);
