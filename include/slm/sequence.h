@@ -193,11 +193,14 @@ enum {
  * generation in progress goes on, with the room that there is now.
  *
  * Without flags all tokens from `first` on (all tokens, if a window has hidden some) are computed again by
- * the steps that follow, and results are those of a sequence that was written so from the start.
+ * the steps that follow, and results are those of a sequence that was written so from the start. With
+ * SLM_REPLACE_SHIFT keys are on the move until a step returns SLM_OK; if the sequence is replaced in again or
+ * truncated before that, and in a fork or a blob of it, what has not arrived is computed again instead.
  *
  * @param first      0-based position.
  * @param n_removed  tokens to remove. With SLM_REPLACE_SHIFT, once a window has hidden tokens, they are a
- *                   multiple of 64, and `first` lies behind the sinks and not behind what is hidden.
+ *                   multiple of 64, and `first` lies at the end of the sinks, or behind it and they are all
+ *                   hidden.
  * @param tokens     [in] int32 [n_tokens], ids in [0, n_vocab); may be NULL when n_tokens is 0.
  * @param n_tokens   tokens to insert; 0 with SLM_REPLACE_SHIFT.
  * @param flags      0 or SLM_REPLACE_SHIFT.

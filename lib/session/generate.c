@@ -86,12 +86,10 @@ slm_status slmi_generation_begin(slm_session *session, slmi_sequence *sequence,
                 session->config.top_logprobs);
     SLM_TRY(check_stops(options, err));
     slmi_batch_leave(session, sequence); /* it was made without this generation's wish for logits */
-    if (sequence->n_tokens == session->config.context_length) {
-        uint32_t first, n_removed;
-        SLM_TRY(slmi_sequence_make_room(session, sequence, &first, &n_removed, err));
+    if (!sequence->move.active) {
+        /* If the last token is computed, its logits are gone: it is computed once more, with the same bits. */
+        SLM_TRY(slmi_pages_rewind(session, sequence, sequence->n_tokens - 1, sequence->n_tokens, err));
     }
-    /* If the last token is computed, its logits are gone: it is computed once more, with the same bits. */
-    SLM_TRY(slmi_pages_rewind(session, sequence, sequence->n_tokens - 1, sequence->n_tokens, err));
     take_stops(&sequence->stream, options);
     sequence->stream.strips_space = (uint32_t)slmi_tokenizer_strips_space(session->model->tokenizer) &&
                                     has_no_text(session, sequence);
@@ -131,28 +129,30 @@ static int show_token(slm_session *session, slmi_sequence *sequence, slm_event *
 }
 
 /* The last token fills the context: ends, makes room or waits, as the sequence's policy has it. */
-static void meet_full_context(slm_session *session, slmi_sequence *sequence)
+static slm_status meet_full_context(slm_session *session, slmi_sequence *sequence, slm_error *err)
 {
-    slm_error own = SLM_ERROR_INIT;
     if (sequence->params.full == SLM_FULL_WAIT) {
         sequence->generation.waits = 1;
         slmi_event_add(session, SLM_EVENT_FULL, sequence)->position = sequence->n_tokens;
-        return;
+        return SLM_OK;
     }
     slm_status status = SLM_ERR_CONTEXT_FULL;
     uint32_t first = 0, n_removed = 0;
     if (sequence->params.full == SLM_FULL_SHIFT) {
-        status = slmi_sequence_make_room(session, sequence, &first, &n_removed, &own);
+        status = slmi_sequence_make_room(session, sequence, &first, &n_removed, err);
     }
-    if (status == SLM_OK) {
-        slm_event *event = slmi_event_add(session, SLM_EVENT_SHIFT, sequence);
-        event->position = first;
-        event->n_removed = n_removed;
-    } else if (status == SLM_ERR_CONTEXT_FULL) {
+    if (status == SLM_ERR_CONTEXT_FULL) {
         slmi_generation_end(session, sequence, SLM_DONE_CONTEXT_FULL, SLM_OK);
-    } else {
-        slmi_generation_end(session, sequence, SLM_DONE_ERROR, status);
+        return SLM_OK;
     }
+    if (status != SLM_OK) {
+        slmi_generation_end(session, sequence, SLM_DONE_ERROR, status);
+        return status;
+    }
+    slm_event *event = slmi_event_add(session, SLM_EVENT_SHIFT, sequence);
+    event->position = first;
+    event->n_removed = n_removed;
+    return SLM_OK;
 }
 
 static slm_event *add_token_event(slm_session *session, slmi_sequence *sequence, uint32_t row)
@@ -176,6 +176,9 @@ slm_status slmi_generation_take(slm_session *session, slmi_sequence *sequence, u
     slmi_generation *generation = &sequence->generation;
     const int32_t token = session->wanted[row].token;
     slm_status status = SLM_OK;
+    if (sequence->n_tokens == session->config.context_length) {
+        return meet_full_context(session, sequence, err); /* it was filled since the last token */
+    }
     if (!session->wanted[row].finite) {
         status = slmi_fail(err, SLM_ERR_NOT_FINITE, SLM_NO_OFFSET,
                            "a logit is infinite or not a number");
@@ -198,7 +201,7 @@ slm_status slmi_generation_take(slm_session *session, slmi_sequence *sequence, u
     } else if (generation->n_written == generation->max_tokens) {
         slmi_generation_end(session, sequence, SLM_DONE_LENGTH, SLM_OK);
     } else if (sequence->n_tokens == session->config.context_length) {
-        meet_full_context(session, sequence);
+        return meet_full_context(session, sequence, err);
     }
     return SLM_OK;
 }

@@ -12,10 +12,12 @@
 /* Tokens of one slot that move between two looks at the clock: some 10 us. */
 #define TOKENS_AT_ONCE 16
 
-void slmi_move_begin(slm_session *session, slmi_sequence *sequence, uint32_t first, uint32_t n_removed)
+void slmi_move_begin(slm_session *session, slmi_sequence *sequence, uint32_t first, uint32_t n_removed,
+                     uint32_t n_hidden)
 {
     sequence->move = (slmi_move){ .active = 1, .first = first, .n_removed = n_removed,
-                                  .n_moved = sequence->n_computed - (first + n_removed) };
+                                  .n_moved = sequence->n_computed - (first + n_removed),
+                                  .n_hidden = n_hidden, .n_done = n_hidden };
     sequence->n_computed = first;
     session->n_moving++;
 }
@@ -78,7 +80,7 @@ static void move_some(slm_session *session, slmi_sequence *sequence)
     for (; move->n_done < end; move->n_done++) {
         const uint32_t to = move->first + move->n_done;
         const uint32_t from = to + move->n_removed;
-        for (uint32_t h = 0; h < slot->n_heads && sequence->page_data[from / SLMK_PAGE] != NULL; h++) {
+        for (uint32_t h = 0; h < slot->n_heads; h++) {
             const place old = find_place(session, sequence, move->slot, h, from);
             const place new = find_place(session, sequence, move->slot, h, to);
             slmk_kv_load_key(type, d, old.panel, old.lane, key);
@@ -91,17 +93,25 @@ static void move_some(slm_session *session, slmi_sequence *sequence)
         }
     }
     if (move->n_done == move->n_moved) {
-        move->n_done = 0;
+        move->n_done = move->n_hidden;
         move->slot++;
     }
 }
 
+uint32_t slmi_move_end(const slmi_sequence *sequence)
+{
+    return sequence->move.active ? sequence->move.first + sequence->move.n_moved : sequence->n_computed;
+}
+
 static void arrive(slm_session *session, slmi_sequence *sequence)
 {
-    sequence->n_computed = sequence->move.first + sequence->move.n_moved;
+    sequence->n_computed = slmi_move_end(sequence);
     slmi_move_abandon(session, sequence);
     slmi_pages_drop(session, sequence, (sequence->n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
     slmi_pages_hide(session, sequence, sequence->n_computed - 1);
+    if (sequence->generation.active && sequence->n_computed == sequence->n_tokens) {
+        sequence->n_computed--; /* the generation needs the logits of the last token */
+    }
 }
 
 int slmi_moves_run(slm_session *session, uint64_t deadline)

@@ -2,6 +2,7 @@
 /* A sequence's share of the cache: pages of 64 tokens, which forks and prefixes share until one writes. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "session/session.h"
 
@@ -147,6 +148,10 @@ slm_status slmi_pages_rewind(slm_session *session, slmi_sequence *sequence, uint
     }
     if (n_computed < n_tokens) {
         SLM_TRY(slmi_pages_own(session, sequence, n_computed, n_tokens, err));
+    }
+    if (n_computed < sequence->n_computed) {
+        /* What was computed is computed again, also what nobody would ask for otherwise. */
+        sequence->n_requested = slmi_max_u32(sequence->n_requested, slmi_move_end(sequence));
     }
     sequence->n_computed = n_computed;
     return SLM_OK;

@@ -93,8 +93,8 @@ static slm_status check_edit(const slm_session *session, const slmi_sequence *se
     return SLM_OK;
 }
 
-/* A sequence whose window has hidden pages must not come to see them: what is dropped lies behind the sinks
- * and not behind the hidden pages, and is whole pages. */
+/* A sequence whose window has hidden pages must not come to see them: what is dropped is whole pages, and
+ * hidden itself, or all that lies between the sinks and some visible token. */
 static slm_status check_window(const slmi_sequence *sequence, const edit *e, slm_error *err)
 {
     const uint32_t hidden_end = slmi_pages_hidden_end(sequence) * SLMK_PAGE;
@@ -105,14 +105,16 @@ static slm_status check_window(const slmi_sequence *sequence, const edit *e, slm
                 SLM_ERR_INVALID_ARGUMENT,
                 "first is %u; with this window it must lie between %u (the sinks) and %u (what it hides)",
                 e->first, sinks, hidden_end);
+    SLM_FAIL_IF(hidden_end > 0 && e->first > sinks && e->first + e->n_removed > hidden_end,
+                SLM_ERR_INVALID_ARGUMENT,
+                "without tokens %u to %u the window would come to see what it has hidden, up to %u",
+                e->first, e->first + e->n_removed, hidden_end);
     return SLM_OK;
 }
 
 /* Has the cache behind the removed tokens move. SLM_END: none of it is there to move. */
 static slm_status shift(slm_session *session, slmi_sequence *sequence, const edit *e, slm_error *err)
 {
-    SLM_FAIL_IF(e->n_tokens > 0, SLM_ERR_INVALID_ARGUMENT,
-                "SLM_REPLACE_SHIFT cannot insert tokens");
     SLM_TRY(check_window(sequence, e, err));
     const uint32_t behind = e->first + e->n_removed;
     const uint32_t hidden_end = slmi_pages_hidden_end(sequence) * SLMK_PAGE;
@@ -122,7 +124,8 @@ static slm_status shift(slm_session *session, slmi_sequence *sequence, const edi
     }
     const uint32_t end = sequence->n_computed - e->n_removed;
     SLM_TRY(slmi_pages_own(session, sequence, source - e->n_removed, end, err));
-    slmi_move_begin(session, sequence, e->first, e->n_removed);
+    slmi_move_abandon(session, sequence);
+    slmi_move_begin(session, sequence, e->first, e->n_removed, source - behind);
     return SLM_OK;
 }
 
@@ -133,12 +136,13 @@ slm_status slmi_sequence_replace(slm_session *session, slmi_sequence *sequence, 
     const edit e = { first, n_removed, n_tokens };
     slmi_generation *generation = &sequence->generation;
     SLM_TRY(check_edit(session, sequence, &e, tokens, err));
+    SLM_FAIL_IF((flags & SLM_REPLACE_SHIFT) && n_tokens > 0, SLM_ERR_INVALID_ARGUMENT,
+                "SLM_REPLACE_SHIFT cannot insert tokens");
     if (n_removed == 0 && n_tokens == 0) {
         return SLM_OK;
     }
     const uint32_t n_after = sequence->n_tokens - n_removed + n_tokens;
     slmi_batch_leave(session, sequence);
-    slmi_move_abandon(session, sequence);
     slm_status status = SLM_END;
     if (flags & SLM_REPLACE_SHIFT) {
         status = shift(session, sequence, &e, err);
@@ -146,9 +150,11 @@ slm_status slmi_sequence_replace(slm_session *session, slmi_sequence *sequence, 
     if (status == SLM_END) {
         /* A generation needs the logits of the last token, so it computes at least that once more. */
         const uint32_t n_kept = generation->active && first == n_after ? first - 1 : first;
-        status = slmi_pages_rewind(session, sequence, n_kept, n_after, err);
+        SLM_TRY(slmi_pages_rewind(session, sequence, n_kept, n_after, err));
+        slmi_move_abandon(session, sequence);
+    } else if (status != SLM_OK) {
+        return status;
     }
-    SLM_TRY(status);
     edit_tokens(sequence, &e, tokens);
     if (!sequence->move.active) {
         slmi_pages_drop(session, sequence, (n_after + SLMK_PAGE - 1) / SLMK_PAGE);
@@ -159,24 +165,33 @@ slm_status slmi_sequence_replace(slm_session *session, slmi_sequence *sequence, 
     return SLM_OK;
 }
 
+/* Tokens behind the first `keep` that can be dropped at most, in whole units; at least one token stays. */
+static uint32_t most_to_drop(const slmi_sequence *sequence, uint32_t keep, uint32_t unit)
+{
+    const uint32_t hidden_end = slmi_pages_hidden_end(sequence) * SLMK_PAGE;
+    const uint32_t sinks = slmi_sink_pages(sequence->params.sinks) * SLMK_PAGE;
+    uint32_t end = sequence->n_tokens - 1;
+    if (hidden_end > 0 && keep > sinks) {
+        end = hidden_end; /* what stays must not come into sight */
+    }
+    return end > keep ? (end - keep) / unit * unit : 0;
+}
+
 slm_status slmi_sequence_make_room(slm_session *session, slmi_sequence *sequence, uint32_t *first,
                                    uint32_t *n_removed, slm_error *err)
 {
     const slmi_params *params = &sequence->params;
-    const uint32_t hidden_end = slmi_pages_hidden_end(sequence) * SLMK_PAGE;
-    const uint32_t unit = hidden_end > 0 ? SLMK_PAGE : 1;
-    uint32_t keep = params->keep;
-    if (hidden_end > 0) {
-        const uint32_t sinks = slmi_sink_pages(params->sinks) * SLMK_PAGE;
-        keep = keep < sinks ? sinks : keep > hidden_end ? hidden_end : keep;
-    }
-    SLM_FAIL_IF(keep + unit >= sequence->n_tokens, SLM_ERR_CONTEXT_FULL,
+    const int has_hidden = slmi_pages_hidden_end(sequence) > 0;
+    const uint32_t unit = has_hidden ? SLMK_PAGE : 1;
+    const uint32_t sinks = slmi_sink_pages(params->sinks) * SLMK_PAGE;
+    const uint32_t keep = has_hidden ? slmi_max_u32(params->keep, sinks) : params->keep;
+    const uint32_t most = most_to_drop(sequence, keep, unit);
+    SLM_FAIL_IF(most == 0, SLM_ERR_CONTEXT_FULL,
                 "the context of %u tokens is full, and %u of them have to stay",
                 session->config.context_length, keep);
     const uint32_t rest = sequence->n_tokens - keep;
     const uint64_t wanted = params->drop != 0 ? slmi_round_up(params->drop, unit)
                                               : slmi_round_up((rest + 1) / 2, SLMK_PAGE);
-    const uint32_t most = (rest - 1) / unit * unit;
     *first = keep;
     *n_removed = wanted < most ? (uint32_t)wanted : most;
     return slmi_sequence_replace(session, sequence, keep, *n_removed, NULL, 0, SLM_REPLACE_SHIFT, err);

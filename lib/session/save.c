@@ -36,14 +36,18 @@ static slm_status describe(const slm_session *session, const slmi_sequence *sequ
     blob->token_bytes = session->model->hyper.n_vocab <= 65536 ? 2 : 4;
     blob->n_tail = sequence->stream.n_tail;
     memcpy(blob->tail, sequence->stream.tail, sequence->stream.n_tail);
-    const int keeps_prefix = sequence->prefix != NULL && sequence->n_prefix == sequence->prefix->n_tokens &&
-                             sequence->n_computed >= sequence->n_prefix;
+    const int keeps_prefix = sequence->prefix != NULL && sequence->n_prefix == sequence->prefix->n_tokens;
     if (keeps_prefix && !options->whole) {
         blob->n_prefix = sequence->n_prefix;
+        blob->n_cached = slmi_max_u32(blob->n_cached, blob->n_prefix); /* the last token may be computed again */
         blob->fingerprint = sequence->prefix->fingerprint;
         blob->name = (const uint8_t *)sequence->prefix->name;
     }
-    if (hidden_end > 0) {
+    if (sequence->move.active) {
+        /* What is on the move is computed again, and behind hidden tokens everything is. */
+        blob->n_requested = slmi_max_u32(blob->n_requested, slmi_move_end(sequence));
+        blob->n_cached = hidden_end > 0 ? 0 : blob->n_cached;
+    } else if (hidden_end > 0) {
         blob->hidden_begin = slmi_sink_pages(sequence->params.sinks) * SLMK_PAGE;
         blob->hidden_end = hidden_end;
     }
@@ -51,7 +55,7 @@ static slm_status describe(const slm_session *session, const slmi_sequence *sequ
         SLM_FAIL_IF(hidden_end > 0, SLM_ERR_STATE,
                     "the window has hidden tokens, so the cache cannot be computed from the tokens");
         /* What was computed is computed again, also what nobody would ask for otherwise. */
-        blob->n_requested = slmi_max_u32(sequence->n_requested, sequence->n_computed);
+        blob->n_requested = slmi_max_u32(blob->n_requested, sequence->n_computed);
         blob->n_cached = blob->n_prefix;
     }
     blob->cache_bytes = slmi_blob_cache_bytes(blob, &session->model->plan);

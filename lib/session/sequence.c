@@ -2,6 +2,7 @@
 /* Sequences: ids and tokens. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "session/session.h"
 
@@ -57,7 +58,8 @@ slm_status slmi_sequence_fork(slm_session *session, const slmi_sequence *source,
     slmi_pages_share(session, source, copy);
     copy->n_tokens = source->n_tokens;
     copy->n_computed = source->n_computed;
-    copy->n_requested = source->n_requested;
+    copy->n_requested = slmi_max_u32(source->n_requested,
+                                     source->move.active ? slmi_move_end(source) : 0);
     copy->n_prefix = source->n_prefix;
     copy->prefix = source->prefix;
     slmi_prefix_retain(copy->prefix);
@@ -66,9 +68,11 @@ slm_status slmi_sequence_fork(slm_session *session, const slmi_sequence *source,
     copy->stream.n_tail = source->stream.n_tail;
     memcpy(copy->stream.tail, source->stream.tail, sizeof(copy->stream.tail));
     memcpy(copy->tokens, source->tokens, source->n_tokens * sizeof(int32_t));
-    /* The page that the copy will write next is copied now, so that a full pool shows here. */
+    slmi_pages_drop(session, copy, (copy->n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
+    /* The page that the copy will write next is copied now, so that a full pool shows here. What the source
+     * has on the move is computed again, and behind a window's hidden pages everything is. */
     const slm_status status =
-        slmi_pages_own(session, copy, copy->n_computed, copy->n_tokens, err);
+        slmi_pages_rewind(session, copy, copy->n_computed, copy->n_tokens, err);
     if (status != SLM_OK) {
         slmi_sequence_remove(session, copy);
         return status;
@@ -128,7 +132,7 @@ slm_status slmi_sequence_append(slm_session *session, slmi_sequence *sequence, c
                 sequence->n_tokens, session->config.context_length);
     SLM_TRY(slmi_sequence_check_tokens(session, tokens, n_tokens, err));
     const uint32_t end = sequence->n_tokens + (uint32_t)n_tokens;
-    SLM_TRY(slmi_pages_own(session, sequence, sequence->n_computed, end, err));
+    SLM_TRY(slmi_pages_own(session, sequence, slmi_move_end(sequence), end, err));
     if (n_tokens > 0) {
         memmove(sequence->tokens + sequence->n_tokens, tokens, n_tokens * sizeof(int32_t));
     }

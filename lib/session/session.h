@@ -41,10 +41,11 @@ typedef struct slmi_params {
 } slmi_params;
 
 /* Keys and values on their way to other positions: tokens [first + n_removed, .. + n_moved) go to `first`.
- * Slots before `slot` are done, and of that one n_done tokens. */
+ * The first n_hidden of them have none, for a window hid them. Slots before `slot` are done, and of that one
+ * n_done tokens. */
 typedef struct slmi_move {
     uint32_t active;
-    uint32_t first, n_removed, n_moved;
+    uint32_t first, n_removed, n_moved, n_hidden;
     uint32_t slot, n_done;
 } slmi_move;
 
@@ -184,10 +185,14 @@ slm_status slmi_sequence_make_room(slm_session *session, slmi_sequence *sequence
 /* move.c: goes on with keys that move until all are there (1) or the deadline is past (0). Does some work in
  * any case. */
 int slmi_moves_run(slm_session *session, uint64_t deadline);
-void slmi_move_begin(slm_session *session, slmi_sequence *sequence, uint32_t first, uint32_t n_removed);
+void slmi_move_begin(slm_session *session, slmi_sequence *sequence, uint32_t first, uint32_t n_removed,
+                     uint32_t n_hidden);
 
 /* Gives a move up: what has not arrived is computed again. */
 void slmi_move_abandon(slm_session *session, slmi_sequence *sequence);
+
+/* Tokens that are computed once the move has ended; n_computed if there is none. */
+uint32_t slmi_move_end(const slmi_sequence *sequence);
 
 /* pages.c: the sequence's share of the cache. */
 
