@@ -141,7 +141,7 @@ SLM_API slm_status slm_session_generate(slm_session *session, slm_sequence seque
  *
  * A batch takes one token of each sequence that writes, then appended text, both in the order of
  * SLM_SEQUENCE_PRIORITY and, within one priority, in turns. A sequence that waits for 16 batches counts
- * as one priority higher, so each gets its turn.
+ * as one priority higher, and as one that writes, so each gets its turn.
  *
  * @param budget_us  microseconds after which no further piece of work is begun; 0 = a whole batch.
  * @return SLM_MORE (work remains); SLM_OK (all appended tokens are computed and nothing generates);

@@ -80,15 +80,21 @@ static uint32_t is_writing(const slmi_sequence *sequence)
     return sequence->generation.active && n_pending(sequence) == 1;
 }
 
-/* 1 if sequence a comes before b: it writes, it matters more, or it is its turn. */
+/* Those that write come first, so that they do so steadily, and with them those that lost patience. */
+static uint32_t comes_early(const slmi_sequence *sequence)
+{
+    return is_writing(sequence) || sequence->n_waited >= PATIENCE;
+}
+
+/* 1 if sequence a comes before b: it comes early, it matters more, or it is its turn. */
 static int goes_first(const void *ctx, uint32_t a, uint32_t b)
 {
     const slm_session *session = ctx;
     const uint32_t n = session->config.n_sequences;
     const slmi_sequence *x = &session->sequences[a];
     const slmi_sequence *y = &session->sequences[b];
-    if (is_writing(x) != is_writing(y)) {
-        return is_writing(x) > is_writing(y);
+    if (comes_early(x) != comes_early(y)) {
+        return comes_early(x) > comes_early(y);
     }
     const uint64_t x_rank = (uint64_t)x->params.priority + x->n_waited / PATIENCE;
     const uint64_t y_rank = (uint64_t)y->params.priority + y->n_waited / PATIENCE;
@@ -99,12 +105,14 @@ static int goes_first(const void *ctx, uint32_t a, uint32_t b)
 }
 
 /* The sequences with something to compute, in the order in which they get it. */
-static uint32_t find_ready(slm_session *session)
+static uint32_t find_ready(slm_session *session, uint32_t *n_writing)
 {
     uint32_t n = 0;
+    *n_writing = 0;
     for (uint32_t i = 0; i < session->config.n_sequences; i++) {
         if (n_pending(&session->sequences[i]) > 0) {
             session->ready[n++] = i;
+            *n_writing += is_writing(&session->sequences[i]);
         }
     }
     slmi_sort_indices(session->ready, n, goes_first, session);
@@ -115,13 +123,18 @@ int slmi_batch_make(slm_session *session)
 {
     slmi_batch *batch = &session->batch;
     memset(batch, 0, sizeof(*batch));
-    const uint32_t n_ready = find_ready(session);
+    uint32_t n_writing; /* that have not had their token */
+    const uint32_t n_ready = find_ready(session, &n_writing);
+    const uint32_t least = n_writing >= session->config.batch_tokens; /* they would take all */
     for (uint32_t i = 0; i < n_ready; i++) {
         slmi_sequence *sequence = &session->sequences[session->ready[i]];
         const uint32_t room = session->config.batch_tokens - batch->n_tokens;
+        n_writing -= is_writing(sequence);
         sequence->n_waited += sequence->n_waited < UINT32_MAX;
         if (room > 0) {
-            add_run(session, session->ready[i], room);
+            /* Before those that write, a text takes what they leave, and a token if they leave none. */
+            const uint32_t most = room > n_writing ? room - n_writing : is_writing(sequence) ? 1 : least;
+            add_run(session, session->ready[i], most);
         }
     }
     if (batch->n_tokens == 0) {
