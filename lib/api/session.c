@@ -117,7 +117,12 @@ SLM_API void slm_session_cancel_sequence(slm_session *session, slm_sequence sequ
 {
     const uint64_t index = (sequence & UINT32_MAX) - 1;
     if (session != NULL && index < session->config.n_sequences) {
-        atomic_store(&session->cancelled[index], (uint32_t)(sequence >> 32));
+        /* The newest id wins: an older one is stale. */
+        const uint32_t number = (uint32_t)(sequence >> 32);
+        uint32_t before = atomic_load(&session->cancelled[index]);
+        while (before < number &&
+               !atomic_compare_exchange_weak(&session->cancelled[index], &before, number)) {
+        }
         atomic_store(&session->any_cancelled, 1);
     }
 }

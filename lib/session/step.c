@@ -11,19 +11,6 @@ static uint64_t now(const slm_session *session)
     return session->exec.clock(session->exec.clock_ctx);
 }
 
-static slm_status cancel_all(slm_session *session)
-{
-    slmi_batch_abandon(session);
-    for (uint32_t i = 0; i < session->config.n_sequences; i++) {
-        slmi_sequence *sequence = &session->sequences[i];
-        if (sequence->in_use && sequence->generation.active) {
-            slmi_generation_end(session, sequence, SLM_DONE_CANCELLED, SLM_OK);
-        }
-    }
-    atomic_store(&session->cancel, 0);
-    return SLM_CANCELLED;
-}
-
 /* Ends the generations that slm_session_cancel_sequence() named. */
 static void cancel_named(slm_session *session)
 {
@@ -38,6 +25,20 @@ static void cancel_named(slm_session *session)
             slmi_generation_end(session, sequence, SLM_DONE_CANCELLED, SLM_OK);
         }
     }
+}
+
+static slm_status cancel_all(slm_session *session)
+{
+    slmi_batch_abandon(session);
+    cancel_named(session); /* what was named before has ended, too */
+    for (uint32_t i = 0; i < session->config.n_sequences; i++) {
+        slmi_sequence *sequence = &session->sequences[i];
+        if (sequence->in_use && sequence->generation.active) {
+            slmi_generation_end(session, sequence, SLM_DONE_CANCELLED, SLM_OK);
+        }
+    }
+    atomic_store(&session->cancel, 0);
+    return SLM_CANCELLED;
 }
 
 /* The batch's keys and values are in the cache: its tokens count as computed. From the first row on that is
