@@ -20,7 +20,10 @@
 /* How the same work is done. Zeros: one thread, one piece, alone, the best processor level. */
 typedef struct manner {
     const char *name;
-    uint32_t n_threads, batch_tokens, piece, level, n_others, save_at, logit_rows;
+    uint32_t n_threads, batch_tokens, piece, level, n_others, logit_rows;
+    uint32_t save_at, save_form; /* saved when so many tokens are computed, as SLM_SAVE_* */
+    uint32_t prefix_at;          /* so many tokens become a prefix that another sequence begins with */
+    uint32_t tasks;              /* 1: a job system in place of threads */
     uint64_t budget_us;
     int odd_environment; /* flush to zero, and another rounding */
 } manner;
@@ -39,7 +42,13 @@ static const manner manners[] = {
     { .name = "in company", .n_others = 3, .n_threads = 2 },
     { .name = "in company, small batches", .n_others = 3, .batch_tokens = 9 },
     { .name = "saved and restored", .save_at = 70, .piece = 10 },
+    { .name = "restored from tokens", .save_at = 70, .piece = 35, .save_form = SLM_SAVE_TOKENS },
+    { .name = "prefix", .prefix_at = 70, .piece = 10 },
+    { .name = "prefix of a page", .prefix_at = 64, .piece = 64, .n_threads = 2 },
     { .name = "budget of 1 us", .budget_us = 1, .n_threads = 2 },
+    { .name = "budget of 50 us", .budget_us = 50, .n_threads = 3 },
+    { .name = "host tasks", .tasks = 1, .n_threads = 4 },
+    { .name = "host tasks, budget of 50 us", .tasks = 1, .n_threads = 4, .budget_us = 50 },
     { .name = "odd environment", .odd_environment = 1, .n_threads = 2 },
     { .name = "plain C", .level = SLM_CPU_SCALAR },
     { .name = "avx2", .level = SLM_CPU_AVX2 },
@@ -123,13 +132,55 @@ static void run(work *w)
 static void save_and_restore(work *w)
 {
     size_t size;
-    MUST(slm_session_save_sequence(w->session, w->sequence, NULL, NULL, 0, &size, NULL) ==
+    slm_save_options options = SLM_SAVE_OPTIONS_INIT;
+    options.form = w->how->save_form;
+    MUST(slm_session_save_sequence(w->session, w->sequence, &options, NULL, 0, &size, NULL) ==
          SLM_ERR_BUFFER_TOO_SMALL);
     void *blob = malloc(size);
-    MUST(slm_session_save_sequence(w->session, w->sequence, NULL, blob, size, &size, NULL) == SLM_OK);
+    MUST(slm_session_save_sequence(w->session, w->sequence, &options, blob, size, &size, NULL) == SLM_OK);
     MUST(slm_session_remove_sequence(w->session, w->sequence, NULL) == SLM_OK);
     MUST(slm_session_restore_sequence(w->session, blob, size, NULL, &w->sequence, NULL) == SLM_OK);
     free(blob);
+}
+
+/* Another sequence goes on from what this one has computed. */
+static void begin_with_prefix(work *w)
+{
+    slm_prefix *prefix;
+    MUST(slm_prefix_create(w->session, w->sequence, "so far", &prefix, NULL) == SLM_OK);
+    MUST(slm_session_remove_sequence(w->session, w->sequence, NULL) == SLM_OK);
+    MUST(slm_session_add_sequence(w->session, &w->sequence, NULL) == SLM_OK);
+    MUST(slm_session_append_prefix(w->session, w->sequence, prefix, NULL) == SLM_OK);
+    slm_prefix_release(prefix);
+}
+
+/* A job system of one thread: every other task is run at once, the rest when it is waited for. */
+typedef struct job {
+    void (*run)(void *task);
+    void *task;
+} job;
+
+typedef struct jobs {
+    job queue[8];
+    uint32_t n;
+} jobs;
+
+static void *enqueue(void *ctx, void (*run_task)(void *task), void *task)
+{
+    jobs *all = ctx;
+    if (all->n++ % 2 == 0) {
+        run_task(task);
+        return NULL;
+    }
+    all->queue[all->n % 8] = (job){ run_task, task };
+    return &all->queue[all->n % 8];
+}
+
+static void wait_for(void *ctx, void *handle)
+{
+    const job *waiting = handle;
+    (void)ctx;
+    waiting->run(waiting->task);
 }
 
 /* Sequences that run beside, some of them writing. */
@@ -165,6 +216,9 @@ static void append_and_write(work *w)
         if (w->how->save_at != 0 && w->how->save_at == done) {
             save_and_restore(w);
         }
+        if (w->how->prefix_at != 0 && w->how->prefix_at == done) {
+            begin_with_prefix(w);
+        }
     }
     run(w);
     MUST(w->n_seen == N_TOKENS);
@@ -186,6 +240,14 @@ static int do_work(slm_model *model, uint32_t kv_type, const manner *how, uint64
     options.logit_rows = how->logit_rows != 0 ? how->logit_rows : 256;
     options.kv_type = kv_type;
     options.cpu_level = how->level;
+    jobs all = { .n = 0 };
+    slm_tasks tasks = SLM_TASKS_INIT;
+    slm_host host = SLM_HOST_INIT;
+    tasks.ctx = &all;
+    tasks.enqueue = enqueue;
+    tasks.wait = wait_for;
+    host.tasks = &tasks;
+    options.host = how->tasks ? &host : NULL;
     const slm_status status = slm_session_create(model, &options, &w.session, NULL);
     if (status == SLM_ERR_UNSUPPORTED) {
         return 0;

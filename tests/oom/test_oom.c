@@ -166,6 +166,59 @@ end:
     return status;
 }
 
+/* The saved form of a sequence, in memory of the caller's. */
+static uint8_t *save(slm_session *session, slm_sequence q, uint32_t form, size_t *size)
+{
+    slm_save_options options = SLM_SAVE_OPTIONS_INIT;
+    options.form = form;
+    (void)slm_session_save_sequence(session, q, &options, NULL, 0, size, NULL);
+    uint8_t *blob = malloc(*size);
+    assert_int_equal(slm_session_save_sequence(session, q, &options, blob, *size, size, NULL), SLM_OK);
+    return blob;
+}
+
+/* Prefixes, what is saved relative to them, and tokens that give way to others. */
+static slm_status share_and_replace(world *w)
+{
+    slm_model *model = NULL;
+    slm_session *session = NULL, *other = NULL;
+    slm_prefix *prefix = NULL;
+    slm_sequence a, b, c;
+    slm_status status;
+    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+    uint8_t *blob = NULL;
+    size_t size;
+    int32_t tokens[100] = { 7, 8, 9 };
+    options.n_threads = 2;
+    options.n_sequences = 2;
+    options.context_length = 200;
+    TRY(slm_model_load_memory(w->file, w->size, &w->options, &model, NULL));
+    TRY(slm_session_create(model, &options, &session, NULL));
+    TRY(slm_session_add_sequence(session, &a, NULL));
+    TRY(slm_session_append(session, a, tokens, 100, 0, NULL));
+    TRY(slm_session_step(session, 0, NULL));
+    TRY(slm_prefix_create(session, a, "persona", &prefix, NULL));
+    TRY(slm_session_create(model, &options, &other, NULL));
+    TRY(slm_session_add_sequence(other, &b, NULL));
+    TRY(slm_session_append_prefix(other, b, prefix, NULL));
+    TRY(slm_session_append(other, b, tokens, 50, 0, NULL));
+    TRY(slm_session_step(other, 0, NULL));
+    blob = save(other, b, SLM_SAVE_Q8, &size);
+    TRY(slm_session_restore_sequence(other, blob, size, prefix, &c, NULL));
+    TRY(slm_session_replace(other, c, 20, 70, NULL, 0, SLM_REPLACE_SHIFT, NULL));
+    TRY(slm_session_replace(other, b, 20, 70, tokens, 10, 0, NULL));
+    do {
+        TRY(slm_session_step(other, 0, NULL));
+    } while (status == SLM_MORE);
+end:
+    free(blob);
+    slm_prefix_release(prefix);
+    slm_session_release(session);
+    slm_session_release(other);
+    slm_model_release(model);
+    return status;
+}
+
 static void torture(world *w, scenario *run)
 {
     for (int keep_failing = 0; keep_failing < 2; keep_failing++) {
@@ -186,6 +239,7 @@ static void at_every_request(void **state)
     world *w = *state;
     scenario *const all[] = { load_from_path, load_from_memory, load_from_reader,
                               load_tokenizer, create_sampler,   use_session,
+                              share_and_replace,
                               evaluate };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         torture(w, all[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Eight threads with a session each on one model; for ThreadSanitizer above all. */
+/* Eight threads with a session each on one model and one prefix; for ThreadSanitizer above all. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,21 +20,38 @@
         }                                                                   \
     } while (0)
 
+#define N_PREFIX 70
+
 typedef struct job {
     slm_model *model;
+    slm_prefix *prefix;
     uint32_t n_workers;
     int32_t tokens[N_TOKENS];
 } job;
 
-static void write_tokens(slm_session *session, int32_t *tokens)
+/* The prefix is read, its last page copied, and references come and go, all at once. */
+static slm_sequence begin(slm_session *session, slm_prefix *prefix)
 {
-    slm_sequence q;
+    slm_sequence q, copy;
+    slm_prefix_info info = SLM_PREFIX_INFO_INIT;
+    slm_prefix *own = slm_prefix_retain(prefix);
+    MUST(slm_prefix_get_info(own, &info, NULL) == SLM_OK && info.n_tokens == N_PREFIX);
+    MUST(slm_session_add_sequence(session, &q, NULL) == SLM_OK);
+    MUST(slm_session_append_prefix(session, q, own, NULL) == SLM_OK);
+    slm_prefix_release(own);
+    MUST(slm_session_fork_sequence(session, q, &copy, NULL) == SLM_OK);
+    MUST(slm_session_remove_sequence(session, q, NULL) == SLM_OK);
+    return copy;
+}
+
+static void write_tokens(slm_session *session, slm_prefix *prefix, int32_t *tokens)
+{
+    const slm_sequence q = begin(session, prefix);
     slm_generate_options options = SLM_GENERATE_OPTIONS_INIT;
     slm_status status = SLM_MORE;
     uint32_t n = 0;
     options.max_tokens = N_TOKENS;
     options.flags = SLM_GENERATE_IGNORE_END;
-    MUST(slm_session_add_sequence(session, &q, NULL) == SLM_OK);
     MUST(slm_session_append_text(session, q, "some words", 10, SLM_TEXT_ADD_SPECIAL, NULL) == SLM_OK);
     MUST(slm_session_generate(session, q, &options, NULL) == SLM_OK);
     while (status == SLM_MORE) {
@@ -57,17 +74,37 @@ static void *work(void *ctx)
         slm_session_options options = SLM_SESSION_OPTIONS_INIT;
         slm_session_memory memory = SLM_SESSION_MEMORY_INIT;
         options.n_threads = j->n_workers;
+        options.n_sequences = 2;
         slm_model *model = slm_model_retain(j->model);
         slm_tokenizer *tokenizer = slm_tokenizer_retain(slm_model_get_tokenizer(model));
         MUST(slm_session_estimate(model, &options, &memory, NULL) == SLM_OK);
         MUST(slm_session_create(model, &options, &session, NULL) == SLM_OK);
         slm_model_release(model);
-        write_tokens(session, j->tokens);
+        write_tokens(session, j->prefix, j->tokens);
         slm_session_release(session);
         slm_tokenizer_release(tokenizer);
     }
+    slm_prefix_release(j->prefix);
     slm_model_release(j->model);
     return NULL;
+}
+
+static slm_prefix *make_prefix(slm_model *model)
+{
+    slm_session *session;
+    slm_sequence q;
+    slm_prefix *prefix;
+    int32_t tokens[N_PREFIX];
+    for (int i = 0; i < N_PREFIX; i++) {
+        tokens[i] = TINY_LETTER + i * 5 % 26;
+    }
+    MUST(slm_session_create(model, NULL, &session, NULL) == SLM_OK);
+    MUST(slm_session_add_sequence(session, &q, NULL) == SLM_OK);
+    MUST(slm_session_append(session, q, tokens, N_PREFIX, 0, NULL) == SLM_OK);
+    MUST(slm_session_step(session, 0, NULL) == SLM_OK);
+    MUST(slm_prefix_create(session, q, "shared", &prefix, NULL) == SLM_OK);
+    slm_session_release(session);
+    return prefix;
 }
 
 int main(void)
@@ -80,11 +117,14 @@ int main(void)
     uint8_t *file = tiny_model_make(&description, &size);
     MUST(slm_model_load_memory(file, size, NULL, &model, NULL) == SLM_OK);
     free(file);
+    slm_prefix *prefix = make_prefix(model);
     for (uint32_t i = 0; i < N_THREADS; i++) {
         jobs[i].model = slm_model_retain(model);
+        jobs[i].prefix = slm_prefix_retain(prefix);
         jobs[i].n_workers = 1 + i % 3;
         MUST(pthread_create(&threads[i], NULL, work, &jobs[i]) == 0);
     }
+    slm_prefix_release(prefix);
     slm_model_release(model);
     for (uint32_t i = 0; i < N_THREADS; i++) {
         MUST(pthread_join(threads[i], NULL) == 0);

@@ -39,6 +39,16 @@ static float penalise(const slmi_sampler_settings *s, float logit, int32_t id, c
     return logit - s->presence_penalty;
 }
 
+/* As docs/numerics.md has it: pieces of 8,192 in binary32, added up in binary64. */
+static double sum_of_weights(const slmk_table *kernels, const float *values, uint32_t n, float max)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i += 8192) {
+        sum += (double)kernels->exp_sum(values + i, n - i < 8192 ? n - i : 8192, max, NULL);
+    }
+    return sum;
+}
+
 /* Length of the nucleus of n sorted entries. `total` is summed in the order of their ids, or of the
  * sorted survivors of top-k, as the sampler does. */
 static uint32_t nucleus(const entry *sorted, uint32_t n, double p, double total)
@@ -73,7 +83,7 @@ void naive_filter(naive *out, const slmi_sampler_settings *s, const slmk_table *
         }
     }
     if (s->top_p < 1) {
-        n = nucleus(e, n, s->top_p, kernels->exp_sum(in_order, n, max, NULL));
+        n = nucleus(e, n, s->top_p, sum_of_weights(kernels, in_order, n, max));
     } else if (!has_top_k) {
         qsort(e, n, sizeof(*e), compare_ids);
     }

@@ -5,7 +5,7 @@
 
 #include "sampler/sampler.h"
 
-#define NAIVE_MOST_VOCAB 4096
+#define NAIVE_MOST_VOCAB 70000
 
 /* What can be drawn, in the order in which it is drawn from. */
 typedef struct naive {

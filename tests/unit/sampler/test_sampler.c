@@ -126,7 +126,7 @@ static void uniform_numbers_are_uniform(void **state)
 static void draws_equal_the_twin(void **state)
 {
     (void)state;
-    static float logits[NAIVE_MOST_VOCAB];
+    static float logits[4096];
     static const uint32_t sizes[] = { 1, 2, 3, 17, 100, 1000, 4096 };
     static const uint32_t ks[] = { 0, 1, 2, 5, 40, 999, 5000 };
     static const float ps[] = { 0, 1e-6f, 0.3f, 0.9f, 0.999f, 0.99999994f, 1 };
