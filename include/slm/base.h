@@ -200,6 +200,20 @@ SLM_API uint32_t slm_version(void);
  */
 SLM_API uint32_t slm_numerics_version(void);
 
+/**
+ * Tells where the public structs and their members lie, as this library was compiled: for bindings that
+ * mirror the structs without a C compiler, to check themselves when they load the library.
+ *
+ * @param index   0, 1, ...; a struct is followed by its members, in their order.
+ * @param name    [out] "slm_event", "slm_event.type"; static, NUL-terminated; may be NULL.
+ * @param offset  [out] bytes from the beginning of the struct; 0 for a struct; may be NULL.
+ * @param size    [out] bytes of the struct or the member; may be NULL.
+ * @return SLM_OK; SLM_END (no more).
+ *
+ * Threads: shared. Since: 0.1
+ */
+SLM_API slm_status slm_layout_get(uint32_t index, const char **name, uint32_t *offset, uint32_t *size);
+
 /** Processor levels, for slm_session_options.cpu_level and slm_cpu_level(); all give the same bits. */
 enum {
     SLM_CPU_BEST = 0,       /**< the best that this processor and operating system offer */

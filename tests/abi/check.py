@@ -65,9 +65,13 @@ def check_layout(include, program, expected):
     if printed != wanted:
         yield "the layout of the public structs has changed; members may only be appended (docs/api-stability.md)"
     for header in public_headers(include):
-        for name in re.findall(r"typedef struct (slm_\w+) \{", code_of(header)):
-            if not re.search(rf"^{name} ", wanted, re.M):
-                yield f"{name} of slm/{header.name} is missing in layout.c"
+        for name, body in re.findall(r"typedef struct (slm_\w+) \{(.*?)\n\} ", code_of(header), re.S):
+            members = re.findall(r"(?:^|\s|\*)(\w+)(?:\[[^\]]*\])*;|\(\*(\w+)\)\(", body)
+            told = re.search(rf"^{name} \d+\n((?:    .*\n)*)", wanted, re.M)
+            if told is None:
+                yield f"{name} of slm/{header.name} is missing in lib/api/layout.c"
+            elif [a or b for a, b in members] != [line.split()[0] for line in told[1].splitlines()]:
+                yield f"lib/api/layout.c does not list the members of {name} as slm/{header.name} does"
 
 
 def exported_by(library, *options):

@@ -140,6 +140,29 @@ static void errors_respect_their_size(void **state)
     assert_true(older.offset == SLM_NO_OFFSET);
 }
 
+static void layouts_are_told(void **state)
+{
+    (void)state;
+    const char *name;
+    uint32_t offset, size, index = 0, n_found = 0;
+    while (slm_layout_get(index, &name, &offset, &size) == SLM_OK) {
+        if (strcmp(name, "slm_error") == 0) {
+            assert_int_equal(offset, 0);
+            assert_int_equal(size, sizeof(slm_error));
+            n_found++;
+        } else if (strcmp(name, "slm_error.message") == 0) {
+            assert_int_equal(offset, offsetof(slm_error, message));
+            assert_int_equal(size, sizeof(err.message));
+            n_found++;
+        }
+        assert_int_equal(slm_layout_get(index, NULL, NULL, NULL), SLM_OK);
+        index++;
+    }
+    assert_int_equal(n_found, 2);
+    assert_int_equal(slm_layout_get(index, &name, &offset, &size), SLM_END);
+    assert_int_equal(slm_layout_get(UINT32_MAX, NULL, NULL, NULL), SLM_END);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +172,7 @@ int main(void)
         cmocka_unit_test(loading_reads_its_options_alike),
         cmocka_unit_test(results_fill_what_is_there),
         cmocka_unit_test(errors_respect_their_size),
+        cmocka_unit_test(layouts_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
