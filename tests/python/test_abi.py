@@ -3,8 +3,10 @@
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -15,14 +17,6 @@ from slm import _abi, errors
 HEADERS = {path.name: path.read_text() for path in (ROOT / "include" / "slm").glob("*.h")}
 ALL_HEADERS = "\n".join(HEADERS.values())
 STATUSES = re.findall(r"^    X\((\w+), (-?\d+), \"(.*?)\"\)", HEADERS["base.h"], re.M)
-STRUCTS = {
-    "slm_error": _abi.Error, "slm_reader": _abi.Reader, "slm_model_options": _abi.ModelOptions,
-    "slm_model_info": _abi.ModelInfo, "slm_tensor_info": _abi.TensorInfo,
-    "slm_tokenizer_info": _abi.TokenizerInfo, "slm_chat_message": _abi.ChatMessage,
-    "slm_param_info": _abi.ParamInfo, "slm_session_options": _abi.SessionOptions,
-    "slm_session_memory": _abi.SessionMemory, "slm_generate_options": _abi.GenerateOptions,
-    "slm_event": _abi.Event, "slm_sequence_info": _abi.SequenceInfo,
-}
 
 
 def golden_layouts():
@@ -41,10 +35,10 @@ def golden_layouts():
 
 
 @pytest.mark.skipif(ctypes.sizeof(ctypes.c_void_p) != 8, reason="the golden layout is 64-bit")
-@pytest.mark.parametrize("name", STRUCTS)
+@pytest.mark.parametrize("name", _abi.STRUCTS)
 def test_layout(name):
     size, members = golden_layouts()[name]
-    struct = STRUCTS[name]
+    struct = _abi.STRUCTS[name]
     assert ctypes.sizeof(struct) == size
     assert [(field, getattr(struct, field).offset, getattr(struct, field).size)
             for field, *_ in struct._fields_] == members
@@ -52,8 +46,8 @@ def test_layout(name):
 
 def test_functions():
     declared = set(re.findall(r"^SLM_API [^;(]*?\b(slm_\w+)\(", ALL_HEADERS, re.M))
-    unused = {"slm_model_retain", "slm_session_get_model",  # Python keeps its own references
-              "slm_prefix_create", "slm_prefix_retain", "slm_prefix_get_info", "slm_saved_get_info"}
+    # Python keeps its own references; the version is asked for before all else.
+    unused = {"slm_model_retain", "slm_prefix_retain", "slm_session_get_model", "slm_version"}
     assert declared - unused == set(_abi.PLAIN) | set(_abi.CHECKED)
 
 
@@ -65,7 +59,7 @@ def test_statuses_and_exceptions():
         assert _abi.library.slm_status_name(code).decode() == f"SLM_{name}"
         assert _abi.library.slm_status_text(code).decode() == meaning
         if code < 0 or name == "CANCELLED":
-            assert kinds.pop(code).status == f"SLM_{name}"
+            assert kinds.pop(code).name == f"SLM_{name}"
     assert not kinds
 
 
@@ -79,21 +73,38 @@ def test_constants():
     for name in ("TEXT_ADD_SPECIAL", "TEXT_PARSE_SPECIAL", "TEXT_REPLACE_INVALID",
                  "TEXT_SHOW_SPECIAL", "CHAT_ADD_GENERATION_PROMPT", "CHAT_CONTINUE",
                  "APPEND_LOGITS", "GENERATE_IGNORE_END", "GENERATE_SHOW_SPECIAL", "EVENT_TOKEN",
-                 "EVENT_LOGITS", "EVENT_DONE"):
+                 "EVENT_LOGITS", "EVENT_DONE", "EVENT_FULL", "EVENT_SHIFT", "REPLACE_SHIFT"):
         assert constant(name) == getattr(_abi, name)
+    for prefix, names in (("FULL", _abi.FULL_POLICIES), ("SAVE", _abi.SAVE_FORMS),
+                          ("SEQUENCE", _abi.SEQUENCE_PARAMS)):
+        for name, value in names.items():
+            assert constant(f"{prefix}_{name.upper()}") == value
+    assert f"SLM_PREFIX_NAME_BYTES {_abi.PREFIX_NAME_BYTES}\n" in ALL_HEADERS
+    done = {"length": "LENGTH", "end": "END", "stop": "STOP", "context": "CONTEXT_FULL",
+            "cancelled": "CANCELLED", "error": "ERROR"}
+    assert {constant(f"DONE_{done[name]}"): name for name in done} == _abi.DONE_REASONS
     for name, c_name in (("best", "BEST"), ("scalar", "SCALAR"), ("avx2", "AVX2"),
                          ("avx512", "AVX512"), ("neon", "NEON_DOT")):
         assert constant(f"CPU_{c_name}") == _abi.CPU_LEVELS[name]
 
 
-def test_sampler_parameters():
-    info, param, index = _abi.ParamInfo(), ctypes.c_uint32(), 0
-    found = {}
-    while _abi.call("slm_sampler_get_param_info", index, ctypes.byref(param), info) == _abi.OK:
+@pytest.mark.parametrize("function, names, whole", [
+    ("slm_sampler_get_param_info", _abi.SAMPLER_PARAMS, _abi.U32_PARAMS),
+    ("slm_session_get_param_info", _abi.SEQUENCE_PARAMS, set(_abi.SEQUENCE_PARAMS)),
+])
+def test_parameters(function, names, whole):
+    info, param, found = _abi.ParamInfo(), ctypes.c_uint32(), {}
+    while _abi.call(function, len(found), ctypes.byref(param), info) == _abi.OK:
         found[info.name.decode()] = param.value
-        assert (info.type == 2) == (info.name.decode() in _abi.U32_PARAMS)
-        index += 1
-    assert found == _abi.SAMPLER_PARAMS
+        assert (info.type == 2) == (info.name.decode() in whole)
+    assert found == names
+
+
+def test_settings_are_those_of_the_library():
+    assert set(slm.Sampling.__annotations__) == set(_abi.SAMPLER_PARAMS)
+    assert set(slm.SequenceSettings.__annotations__) == set(_abi.SEQUENCE_PARAMS)
+    fields = {name for name, *_ in _abi.SessionOptions._fields_}
+    assert set(slm.SessionSettings.__annotations__) == fields - {"struct_size", "host", "reserved0"}
 
 
 @pytest.mark.parametrize("kind, base", [
@@ -121,8 +132,80 @@ def test_versions():
     assert slm.cpu_level() in _abi.CPU_LEVELS or slm.cpu_level() == "neon_dot"
 
 
-@pytest.mark.parametrize("library", ["/nonexistent/libslm.so", "libm.so.6"])
-def test_a_library_that_is_none_is_an_import_error(library):
+# ---- a library that does not fit ----
+
+
+def import_error(library):
     done = subprocess.run([sys.executable, "-c", "import slm"], capture_output=True, text=True,
-                          env={**os.environ, "SLM_LIBRARY": library})
-    assert done.returncode == 1 and "ImportError" in done.stderr and library in done.stderr
+                          env={**os.environ, "SLM_LIBRARY": str(library)})
+    assert done.returncode == 1 and "Traceback" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: ") and str(library) in last
+    return last
+
+
+@pytest.mark.parametrize("library", ["/nonexistent/libslm.so", "libm.so.6"])
+def test_a_library_that_is_none(library):
+    assert "cannot be used as libslm" in import_error(library)
+
+
+@pytest.fixture()
+def make_library(tmp_path):
+    """Compiles a library that answers some calls itself, and leaves the rest to the one under test."""
+    compiler = shutil.which("cc") or pytest.skip("no C compiler")
+
+    def make(source):
+        (tmp_path / "other.c").write_text(source)
+        path = tmp_path / "libother.so"
+        library = Path(os.environ["SLM_LIBRARY"])
+        subprocess.run([compiler, "-shared", "-fPIC", "-I", ROOT / "include", tmp_path / "other.c",
+                        "-Wl,--no-as-needed", library, f"-Wl,-rpath,{library.parent}", "-o", path],
+                       check=True)
+        return path
+    return make
+
+
+@pytest.mark.parametrize("version, fits", [
+    ("1000", True), ("1999", True), ("0", False), ("2000", False), ("1000000", False)])
+def test_another_version(make_library, version, fits):
+    library = make_library(f"unsigned slm_version(void) {{ return {version}; }}")
+    if fits:
+        code = "import slm; print(slm.numerics_version())"
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "SLM_LIBRARY": str(library)})
+    else:
+        assert "this package needs 0.1" in import_error(library)
+
+
+LAYOUT = """
+#include <dlfcn.h>
+#include <string.h>
+#include "slm/slm.h"
+slm_status slm_layout_get(uint32_t index, const char **name, uint32_t *offset, uint32_t *size)
+{
+    slm_status (*real)(uint32_t, const char **, uint32_t *, uint32_t *) = dlsym(RTLD_NEXT, "slm_layout_get");
+    slm_status status = real(index, name, offset, size);
+    if (status == SLM_OK && strcmp(*name, "%s") == 0)
+        %s;
+    return status;
+}
+"""
+
+
+@pytest.mark.parametrize("name, change, words", [
+    ("slm_event.status", "*offset += 8", "slm_event.status lies at"),
+    ("slm_event.token", "*size = 8", "slm_event.token lies at"),
+    ("slm_event.token", '*name = "slm_event.id"', "slm_event.token lies at None"),
+    ("slm_sequence_info", "*size -= 8", "slm_sequence_info takes"),
+    ("slm_chat_message", "*size += 8", "slm_chat_message takes"),
+    ("slm_event", '*name = "slm_occasion"', "slm_event takes 0 bytes"),
+])
+def test_another_layout(make_library, name, change, words):
+    library = make_library("#define _GNU_SOURCE\n" + LAYOUT % (name, change))
+    assert words in import_error(library)
+
+
+def test_structs_of_a_later_version_may_be_longer(make_library):
+    library = make_library("#define _GNU_SOURCE\n" + LAYOUT % ("slm_event", "*size += 8"))
+    subprocess.run([sys.executable, "-c", "import slm"], check=True,
+                   env={**os.environ, "SLM_LIBRARY": str(library)})

@@ -68,9 +68,10 @@ def test_a_reader_that_gives_too_little(tiny_bytes):
         slm.Model(Short(tiny_bytes))
 
 
-@pytest.mark.parametrize("n_threads", [0, -1, 257, "two", 1.5])
-def test_bad_threads(tiny_bytes, n_threads):
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize("n_threads, kind", [(0, ValueError), (-1, ValueError), (257, ValueError),
+                                             ("two", TypeError), (1.5, TypeError)])
+def test_bad_threads(tiny_bytes, n_threads, kind):
+    with pytest.raises(kind, match="n_threads"):
         slm.Model(tiny_bytes, n_threads=n_threads)
 
 
@@ -84,10 +85,10 @@ def test_bad_files(tiny_bytes, tmp_path):
     assert caught.value.offset is not None
     with pytest.raises(slm.FormatError) as caught:
         slm.Model(b"FUGG" + tiny_bytes[4:])
-    assert caught.value.offset == 0 and caught.value.status == "SLM_ERR_FORMAT"
+    assert caught.value.offset == 0 and caught.value.name == "SLM_ERR_FORMAT"
     with pytest.raises((slm.TruncatedError, slm.FormatError)):
         slm.Model(b"")
-    with pytest.raises(ValueError):
+    with pytest.raises(TypeError, match="source"):
         slm.Model(12)
     with pytest.raises(ValueError):
         slm.Model("a\0b")
@@ -298,10 +299,12 @@ def test_sampler_settings():
     sampler = slm.Sampler(5, top_k=7, temperature=0.5)
     assert sampler.get("top_k") == 7 and sampler.get("temperature") == 0.5
     assert sampler.get("penalty_last_n") == 64
-    for name, value, kind in (("top_k", -1, ValueError), ("top_k", 1.5, ValueError),
+    for name, value, kind in (("top_k", -1, ValueError), ("top_k", 1.5, TypeError),
                               ("temperature", float("nan"), ValueError),
-                              ("temperature", -1.0, slm.OutOfRangeError)):
-        with pytest.raises(kind):
+                              ("temperature", -1.0, slm.OutOfRangeError),
+                              ("temperature", "hot", TypeError), ("top_p", None, TypeError),
+                              ("min_p", 10**400, ValueError)):
+        with pytest.raises(kind, match=name):
             sampler.set(name, value)
     with pytest.raises(TypeError):
         sampler.set("warmth", 1)

@@ -115,10 +115,14 @@ def test_cancel(session):
     ({"stop": [""]}, ValueError), ({"stop": ["a\0b"]}, ValueError), ({"stop": ["x" * 300]}, ValueError),
     ({"stop": ["x"] * 17}, ValueError), ({"stop": [b"\xff"]}, slm.InvalidUtf8Error),
     ({"temperature": -1.0}, slm.OutOfRangeError), ({"top_p": 2.0}, slm.OutOfRangeError),
-    ({"warmth": 1}, TypeError),
+    ({"warmth": 1}, TypeError), ({"temperature": "hot"}, TypeError), ({"top_k": 1.5}, TypeError),
+    ({"max_tokens": "many"}, TypeError), ({"stop": [5]}, TypeError), ({"seed": -1}, ValueError),
+    ({"on_full": 5}, TypeError), ({"window": -1}, ValueError), ({"full": 1}, TypeError),
+    ({"full": "spill"}, ValueError),
 ])
 def test_bad_settings(session, settings, kind):
-    with pytest.raises(kind):
+    (name,) = settings
+    with pytest.raises(kind, match=name):
         session.generate(PROMPT, **settings)
     assert session.text(PROMPT, max_tokens=2, **GREEDY)
 
@@ -230,11 +234,11 @@ def test_logits(tiny):
     with tiny.session(kv_type="f32") as session:
         rows = session.logits([1, 259, 260])
         assert len(rows) == 3 and all(len(row) == tiny.info.n_vocab for row in rows)
-        assert rows[0].typecode == "f"
+        assert rows[0].format == "f"
         assert session.logits("ab")[0] == rows[0]  # both begin with BOS
         with session.sequence() as sequence:
-            assert sequence.logits([1]) + sequence.logits([259, 260]) == rows
-            assert sequence.logits([]) == []
+            assert [*sequence.logits([1]), *sequence.logits([259, 260])] == rows
+            assert list(sequence.logits([])) == []
         token = next(session.generate([1, 259, 260], tokens=True, ignore_end=True, **GREEDY))
         assert token.id == max(range(len(rows[2])), key=lambda i: (rows[2][i], -i))
 
@@ -245,7 +249,7 @@ def test_logits_do_not_depend_on_how_a_prompt_is_split(tiny, ids, data):
     with tiny.session(n_threads=1, batch_tokens=data.draw(st.integers(1, 40))) as session:
         whole = session.logits(ids)
         with session.sequence() as sequence:
-            assert sequence.logits(ids[:cut]) + sequence.logits(ids[cut:]) == whole
+            assert [*sequence.logits(ids[:cut]), *sequence.logits(ids[cut:])] == whole
 
 
 def test_logits_of_bad_ids(tiny):
@@ -337,16 +341,18 @@ def test_estimate(tiny):
 
 @pytest.mark.parametrize("settings, kind", [
     ({"n_threads": 0}, ValueError), ({"n_threads": -1}, ValueError),
-    ({"n_threads": 300}, ValueError), ({"n_threads": "two"}, ValueError),
+    ({"n_threads": 300}, ValueError), ({"n_threads": "two"}, TypeError),
     ({"context_length": 0}, ValueError), ({"context_length": 10**6}, ValueError),
     ({"n_sequences": 70000}, ValueError), ({"batch_tokens": 5000}, ValueError),
     ({"kv_type": "f64"}, ValueError), ({"cpu_level": "abacus"}, ValueError),
     ({"top_logprobs": 65}, ValueError), ({"top_logprobs": -1}, ValueError), ({"warmth": 1}, TypeError),
+    ({"n_threads": 1.5}, TypeError), ({"kv_type": 16}, TypeError),
 ])
 def test_bad_session_settings(tiny, settings, kind):
-    with pytest.raises(kind):
+    (name,) = settings
+    with pytest.raises(kind, match=name):
         tiny.session(**settings)
-    with pytest.raises(kind):
+    with pytest.raises(kind, match=name):
         tiny.estimate(**settings)
 
 

@@ -7,9 +7,17 @@
 ...         print(piece, end="", flush=True)
 """
 from ._abi import library as _library
+from ._generation import AsyncGeneration, Generation
+from ._logits import Logits
 from ._model import Model, ModelInfo, TensorInfo, Tokenizer, TokenizerInfo, default_model_path
-from ._session import Generation, Sampler, Sequence, Session
-from ._settings import GenerateSettings, Sampling, SessionMemory, SessionSettings, Token
+from ._prefix import Prefix, SavedInfo, saved_info
+from ._sampler import Sampler
+from ._sequence import Sequence
+from ._session import Session
+from ._settings import (
+    GenerateSettings, Sampling, SequenceSettings, SessionMemory, SessionSettings, TextSettings,
+    Token,
+)
 from .errors import (
     BudgetError, BufferTooSmallError, BusyError, CancelledError, ChecksumError, ContextFullError,
     FormatError, InternalError, InvalidArgumentError, InvalidUtf8Error, IoError, LimitError,
@@ -38,12 +46,13 @@ def cpu_level() -> str:
 
 
 __all__ = [
-    "BudgetError", "BufferTooSmallError", "BusyError", "CancelledError", "ChecksumError",
-    "ContextFullError", "FormatError", "Generation", "GenerateSettings", "InternalError",
-    "InvalidArgumentError", "InvalidUtf8Error", "IoError", "LimitError", "MismatchError", "Model",
-    "ModelInfo", "NotFiniteError", "NotFoundError", "OperatingSystemError", "OutOfMemoryError",
-    "OutOfRangeError", "Sampler", "Sampling", "Sequence", "Session", "SessionMemory",
-    "SessionSettings", "SlmError", "StaleIdError", "StateError", "TensorInfo", "Token", "Tokenizer",
+    "AsyncGeneration", "BudgetError", "BufferTooSmallError", "BusyError", "CancelledError",
+    "ChecksumError", "ContextFullError", "FormatError", "GenerateSettings", "Generation",
+    "InternalError", "InvalidArgumentError", "InvalidUtf8Error", "IoError", "LimitError", "Logits",
+    "MismatchError", "Model", "ModelInfo", "NotFiniteError", "NotFoundError",
+    "OperatingSystemError", "OutOfMemoryError", "OutOfRangeError", "Prefix", "Sampler", "Sampling",
+    "SavedInfo", "Sequence", "SequenceSettings", "Session", "SessionMemory", "SessionSettings",
+    "SlmError", "StaleIdError", "StateError", "TensorInfo", "TextSettings", "Token", "Tokenizer",
     "TokenizerInfo", "TruncatedError", "UnsupportedError", "cpu_level", "default_model_path",
-    "numerics_version", "version",
+    "numerics_version", "saved_info", "version",
 ]

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The C interface as ctypes sees it: structs, functions, and finding the library."""
+"""The C interface as ctypes sees it: structs, functions, and finding the library.
+
+Lifetimes: a C object is held by a Handle, and a call is given the Handle itself. So an object that is
+closed on one thread while another is in a call ends with that call, not before.
+"""
 from __future__ import annotations
 
 import ctypes
@@ -10,7 +14,7 @@ from ctypes import (
     CFUNCTYPE, POINTER, c_char_p, c_double, c_float, c_int32, c_size_t, c_uint32, c_uint64, c_void_p,
 )
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from .errors import SlmError, error_from_status
 
@@ -26,14 +30,19 @@ TEXT_ADD_SPECIAL, TEXT_PARSE_SPECIAL, TEXT_REPLACE_INVALID, TEXT_SHOW_SPECIAL = 
 CHAT_ADD_GENERATION_PROMPT, CHAT_CONTINUE = 1, 2
 APPEND_LOGITS = 1
 GENERATE_IGNORE_END, GENERATE_SHOW_SPECIAL = 1, 2
-EVENT_TOKEN, EVENT_LOGITS, EVENT_DONE = 1, 2, 3
+EVENT_TOKEN, EVENT_LOGITS, EVENT_DONE, EVENT_FULL, EVENT_SHIFT = 1, 2, 3, 4, 5
+REPLACE_SHIFT = 1
 KV_TYPES = {"f16": 0, "f32": 1, "q8": 2, "q4": 3}
 CPU_LEVELS = {"best": 0, "scalar": 1, "avx2": 10, "avx512": 20, "neon": 40}
+FULL_POLICIES = {"end": 0, "shift": 1, "wait": 2}
+SAVE_FORMS = {"cache": 0, "q8": 1, "q4": 2, "tokens": 3}
+PREFIX_NAME_BYTES = 63
 DONE_REASONS = {1: "length", 2: "end", 3: "stop", 4: "context", 5: "cancelled", 6: "error"}
 SAMPLER_PARAMS = {
     "temperature": 1, "top_k": 2, "top_p": 3, "min_p": 4, "seed": 5, "repetition_penalty": 16,
     "frequency_penalty": 17, "presence_penalty": 18, "penalty_last_n": 19,
 }
+SEQUENCE_PARAMS = {"priority": 1, "full": 2, "keep": 3, "drop": 4, "window": 5, "sinks": 6}
 U32_PARAMS = {"top_k", "seed", "penalty_last_n"}
 
 ReadFunction = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
@@ -153,12 +162,46 @@ class SequenceInfo(SizedStruct):
     ]
 
 
+class PrefixInfo(SizedStruct):
+    _fields_ = [
+        ("struct_size", c_uint32), ("n_tokens", c_uint32), ("kv_type", c_uint32),
+        ("reserved0", c_uint32), ("memory_bytes", c_uint64), ("name", c_char_p),
+        ("tokens", POINTER(c_int32)),
+    ]
+
+
+class SaveOptions(SizedStruct):
+    _fields_ = [
+        ("struct_size", c_uint32), ("form", c_uint32), ("whole", c_uint32), ("reserved0", c_uint32),
+    ]
+
+
+class SavedInfo(SizedStruct):
+    _fields_ = [
+        ("struct_size", c_uint32), ("format", c_uint32), ("kv_type", c_uint32),
+        ("n_tokens", c_uint32), ("n_cached", c_uint32), ("n_prefix_tokens", c_uint32),
+        ("model", c_uint64), ("prefix", ctypes.c_char * (PREFIX_NAME_BYTES + 1)),
+    ]
+
+
+STRUCTS: dict[str, type[ctypes.Structure]] = {
+    "slm_error": Error, "slm_reader": Reader, "slm_model_options": ModelOptions,
+    "slm_model_info": ModelInfo, "slm_tensor_info": TensorInfo,
+    "slm_tokenizer_info": TokenizerInfo, "slm_chat_message": ChatMessage,
+    "slm_param_info": ParamInfo, "slm_session_options": SessionOptions,
+    "slm_session_memory": SessionMemory, "slm_generate_options": GenerateOptions,
+    "slm_event": Event, "slm_sequence_info": SequenceInfo, "slm_prefix_info": PrefixInfo,
+    "slm_save_options": SaveOptions, "slm_saved_info": SavedInfo,
+}
+
+
 # Result and parameters of each function. All but those in PLAIN end with a slm_error pointer, which
 # `call` adds.
 _handle, _out, _ids = c_void_p, POINTER(c_void_p), POINTER(c_int32)
 _sizes, _texts = POINTER(c_size_t), POINTER(c_void_p)
+_u32 = POINTER(c_uint32)
 PLAIN: dict[str, tuple[Any, list[Any]]] = {
-    "slm_version": (c_uint32, []),
+    "slm_layout_get": (c_int32, [c_uint32, POINTER(c_char_p), _u32, _u32]),
     "slm_numerics_version": (c_uint32, []),
     "slm_cpu_level": (c_uint32, []),
     "slm_cpu_level_name": (c_char_p, [c_uint32]),
@@ -213,12 +256,16 @@ CHECKED: dict[str, list[Any]] = {
     "slm_session_get_sequence_info": [_handle, c_uint64, POINTER(SequenceInfo)],
     "slm_session_truncate_sequence": [_handle, c_uint64, c_uint32],
     "slm_session_set_u32": [_handle, c_uint64, c_uint32, c_uint32],
-    "slm_session_get_u32": [_handle, c_uint64, c_uint32, POINTER(c_uint32)],
-    "slm_session_get_param_info": [c_uint32, POINTER(c_uint32), POINTER(ParamInfo)],
+    "slm_session_get_u32": [_handle, c_uint64, c_uint32, _u32],
+    "slm_session_get_param_info": [c_uint32, _u32, POINTER(ParamInfo)],
     "slm_session_replace": [_handle, c_uint64, c_uint32, c_uint32, _ids, c_size_t, c_uint32],
+    "slm_prefix_create": [_handle, c_uint64, c_char_p, _out],
+    "slm_prefix_get_info": [_handle, POINTER(PrefixInfo)],
     "slm_session_append_prefix": [_handle, c_uint64, _handle],
-    "slm_session_save_sequence": [_handle, c_uint64, c_void_p, c_void_p, c_size_t, _sizes],
+    "slm_session_save_sequence": [_handle, c_uint64, POINTER(SaveOptions), c_void_p, c_size_t,
+                                  _sizes],
     "slm_session_restore_sequence": [_handle, c_void_p, c_size_t, _handle, POINTER(c_uint64)],
+    "slm_saved_get_info": [c_void_p, c_size_t, POINTER(SavedInfo)],
 }
 
 
@@ -236,27 +283,68 @@ def _find_library() -> str:
     raise ImportError("libslm was not found: install the package, or name the library in SLM_LIBRARY")
 
 
+def check_version(library: ctypes.CDLL) -> None:
+    library.slm_version.restype, library.slm_version.argtypes = c_uint32, []
+    version = library.slm_version()
+    major, minor = version // 1_000_000, version // 1000 % 1000
+    if major != VERSION[0] or minor < VERSION[1] or (major == 0 and minor != VERSION[1]):
+        raise ImportError(f"it is version {major}.{minor}, and this package needs "
+                          f"{VERSION[0]}.{VERSION[1]}")
+
+
+def check_layouts(library: ctypes.CDLL, structs: dict[str, type[ctypes.Structure]]) -> None:
+    """Every struct lies in memory as the library has it. Later versions may append members to those
+    that begin with their size."""
+    theirs: dict[str, tuple[int, int]] = {}
+    name, offset, size = c_char_p(), c_uint32(), c_uint32()
+    while library.slm_layout_get(len(theirs), ctypes.byref(name), ctypes.byref(offset),
+                                 ctypes.byref(size)) == OK:
+        theirs[(name.value or b"").decode()] = (offset.value, size.value)
+    for struct_name, struct in structs.items():
+        _, their_size = theirs.get(struct_name, (0, 0))
+        my_size = ctypes.sizeof(struct)
+        may_grow = issubclass(struct, SizedStruct)
+        if their_size < my_size or (their_size > my_size and not may_grow):
+            raise ImportError(f"{struct_name} takes {their_size} bytes there and {my_size} here")
+        for field, *_ in struct._fields_:
+            member = getattr(struct, field)
+            their_place = theirs.get(f"{struct_name}.{field}")
+            if their_place != (member.offset, member.size):
+                raise ImportError(f"{struct_name}.{field} lies at {their_place} (offset, size) there "
+                                  f"and at {(member.offset, member.size)} here")
+
+
 def _load() -> ctypes.CDLL:
     path = _find_library()
     try:
         library = ctypes.CDLL(path)
+        check_version(library)
         for name, (result, parameters) in PLAIN.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, parameters
         for name, parameters in CHECKED.items():
             function = getattr(library, name)
             function.restype, function.argtypes = c_int32, [*parameters, POINTER(Error)]
-    except (OSError, AttributeError) as problem:
+        check_layouts(library, STRUCTS)
+    except (OSError, AttributeError, ImportError) as problem:
         raise ImportError(f"{path} cannot be used as libslm: {problem}") from problem
-    version = library.slm_version()
-    major, minor = version // 1_000_000, version // 1000 % 1000
-    if major != VERSION[0] or minor < VERSION[1] or (major == 0 and minor != VERSION[1]):
-        raise ImportError(f"{path} is version {major}.{minor}; this package needs "
-                          f"{VERSION[0]}.{VERSION[1]}")
     return library
 
 
 library = _load()
+
+
+class Handle:
+    """One reference to a C object, given back when nobody holds this any more, calls included."""
+
+    __slots__ = ("_as_parameter_", "_release", "__weakref__")
+
+    def __init__(self, value: int, release: Callable[[int], object]) -> None:
+        self._as_parameter_ = value
+        self._release = release
+
+    def __del__(self) -> None:
+        self._release(self._as_parameter_)
 
 
 def make_error(code: int, error: Error) -> SlmError:
@@ -271,3 +359,10 @@ def call(name: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
     if status < 0 and status not in allowed:
         raise make_error(status, error)
     return status
+
+
+def create(name: str, *arguments: Any, release: str) -> Handle | None:
+    """Calls a function whose last result is a new object; None if it was cancelled."""
+    out = c_void_p()
+    call(name, *arguments, ctypes.byref(out))
+    return Handle(out.value, getattr(library, release)) if out.value else None

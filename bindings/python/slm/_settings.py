@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, TypedDict
+from typing import TYPE_CHECKING, Callable, Iterable, TypedDict
+
+if TYPE_CHECKING:
+    from ._sequence import Sequence
 
 
 class SessionSettings(TypedDict, total=False):
@@ -15,7 +18,7 @@ class SessionSettings(TypedDict, total=False):
     pool_tokens: int | None  # of cache for all sequences together; n_sequences full contexts
     batch_tokens: int | None  # computed together at most, 1..4096; 256
     logit_rows: int | None  # rows of logits that a step can deliver; n_sequences
-    kv_type: str | None  # "f16", "f32", "q8" or "q4"; f16
+    kv_type: str | None  # "f32", "f16", "q8" or "q4"; f16
     cpu_level: str | None  # "best", "scalar", "avx2", "avx512" or "neon": use at most this; best
     top_logprobs: int | None  # largest n_top of a generation, 0..64; 0
     max_memory_bytes: int | None  # refuse to be created if more is needed; no limit
@@ -35,6 +38,18 @@ class Sampling(TypedDict, total=False):
     penalty_last_n: int  # tokens that the penalties look back
 
 
+class SequenceSettings(TypedDict, total=False):
+    """Settings of a sequence, which are its attributes too; what is left out has the library's
+    default."""
+
+    priority: int  # larger goes first; 0..255
+    full: str  # when the context is full: "end" the generation, "shift" old tokens out, or "wait"
+    keep: int  # "shift": tokens at the beginning that stay
+    drop: int  # "shift": tokens to drop at a time; 0 = half of those that do not stay
+    window: int  # attention sees this many tokens back, and the sinks; 0 = all. Set before computing
+    sinks: int  # tokens at the beginning that a window never hides. Set before computing
+
+
 class GenerateSettings(Sampling, total=False):
     """Settings of a generation, the sampler's among them."""
 
@@ -43,6 +58,14 @@ class GenerateSettings(Sampling, total=False):
     n_top: int  # deliver the n most probable tokens with each, up to the session's top_logprobs
     ignore_end: bool  # go on after end tokens
     show_special: bool  # control tokens appear as their text
+    # What is called when the context is full and the sequence's policy is "wait": it makes room, for
+    # example with sequence.replace(). May be `async` for agenerate(). Without it ContextFullError is
+    # raised, after which the iteration can be taken up again.
+    on_full: Callable[[Sequence], object] | None
+
+
+class TextSettings(GenerateSettings, SequenceSettings, total=False):
+    """Settings of a generation in a sequence of its own."""
 
 
 @dataclass(frozen=True)

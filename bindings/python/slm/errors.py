@@ -8,12 +8,12 @@ from typing import ClassVar
 class SlmError(Exception):
     """Base of all errors of this package.
 
-    ``code`` is the status as a number, ``status`` its C name, and ``offset`` the byte position in
-    the file, text or blob that the error is about, or None.
+    ``code`` is the status as a number, ``name`` its name in C, ``message`` one sentence, and ``offset``
+    the position in the file, text, blob or list of ids that the error is about, or None.
     """
 
     code: int = 0
-    status: str = "SLM_ERR_UNKNOWN"
+    name: str = "SLM_ERR_UNKNOWN"
     meaning: ClassVar[str] = "an error"
 
     def __init__(self, message: str = "", offset: int | None = None) -> None:
@@ -30,133 +30,133 @@ class SlmError(Exception):
 class CancelledError(SlmError):
     """Stopped because it was asked to; the object is consistent."""
 
-    code, status = 3, "SLM_CANCELLED"
+    code, name = 3, "SLM_CANCELLED"
 
 
 class InvalidArgumentError(SlmError, ValueError):
     """An argument is missing, out of range or contradictory."""
 
-    code, status = -1, "SLM_ERR_INVALID_ARGUMENT"
+    code, name = -1, "SLM_ERR_INVALID_ARGUMENT"
 
 
 class InvalidUtf8Error(SlmError, ValueError):
     """The text is not valid UTF-8; the offset says where."""
 
-    code, status = -2, "SLM_ERR_INVALID_UTF8"
+    code, name = -2, "SLM_ERR_INVALID_UTF8"
 
 
 class OutOfRangeError(SlmError, IndexError):
     """An index, position or token id lies outside what exists."""
 
-    code, status = -3, "SLM_ERR_OUT_OF_RANGE"
+    code, name = -3, "SLM_ERR_OUT_OF_RANGE"
 
 
 class StaleIdError(SlmError, LookupError):
     """The sequence is unknown or was removed."""
 
-    code, status = -4, "SLM_ERR_STALE_ID"
+    code, name = -4, "SLM_ERR_STALE_ID"
 
 
 class BufferTooSmallError(SlmError):
     """A buffer is too small."""
 
-    code, status = -5, "SLM_ERR_BUFFER_TOO_SMALL"
+    code, name = -5, "SLM_ERR_BUFFER_TOO_SMALL"
 
 
 class OutOfMemoryError(SlmError, MemoryError):
     """The allocator had no memory."""
 
-    code, status = -20, "SLM_ERR_OUT_OF_MEMORY"
+    code, name = -20, "SLM_ERR_OUT_OF_MEMORY"
 
 
 class BudgetError(SlmError, MemoryError):
     """The memory budget or the sequence pool given at creation is used up."""
 
-    code, status = -21, "SLM_ERR_BUDGET"
+    code, name = -21, "SLM_ERR_BUDGET"
 
 
 class IoError(SlmError, OSError):
     """Reading failed."""
 
-    code, status = -30, "SLM_ERR_IO"
+    code, name = -30, "SLM_ERR_IO"
 
 
 class NotFoundError(SlmError, FileNotFoundError):
     """There is no such file or entry."""
 
-    code, status = -31, "SLM_ERR_NOT_FOUND"
+    code, name = -31, "SLM_ERR_NOT_FOUND"
 
 
 class FormatError(SlmError, ValueError):
     """The data is malformed; the offset says where."""
 
-    code, status = -40, "SLM_ERR_FORMAT"
+    code, name = -40, "SLM_ERR_FORMAT"
 
 
 class TruncatedError(SlmError, ValueError):
     """The data ends too early; the offset says where."""
 
-    code, status = -41, "SLM_ERR_TRUNCATED"
+    code, name = -41, "SLM_ERR_TRUNCATED"
 
 
 class LimitError(SlmError, ValueError):
     """The data exceeds a limit set by the host or by the library."""
 
-    code, status = -42, "SLM_ERR_LIMIT"
+    code, name = -42, "SLM_ERR_LIMIT"
 
 
 class ChecksumError(SlmError, ValueError):
     """The data was altered: its checksum does not match."""
 
-    code, status = -43, "SLM_ERR_CHECKSUM"
+    code, name = -43, "SLM_ERR_CHECKSUM"
 
 
 class MismatchError(SlmError, ValueError):
     """The data belongs to another model or another configuration."""
 
-    code, status = -44, "SLM_ERR_MISMATCH"
+    code, name = -44, "SLM_ERR_MISMATCH"
 
 
 class UnsupportedError(SlmError):
     """Valid, but this library cannot do it; the message names it."""
 
-    code, status = -60, "SLM_ERR_UNSUPPORTED"
+    code, name = -60, "SLM_ERR_UNSUPPORTED"
 
 
 class ContextFullError(SlmError):
     """The context has no room for this many tokens."""
 
-    code, status = -80, "SLM_ERR_CONTEXT_FULL"
+    code, name = -80, "SLM_ERR_CONTEXT_FULL"
 
 
 class BusyError(SlmError):
     """Called from inside a callback or while another call is in progress."""
 
-    code, status = -81, "SLM_ERR_BUSY"
+    code, name = -81, "SLM_ERR_BUSY"
 
 
 class StateError(SlmError):
     """The call does not fit the object's present state, for example because it was closed."""
 
-    code, status = -82, "SLM_ERR_STATE"
+    code, name = -82, "SLM_ERR_STATE"
 
 
 class NotFiniteError(SlmError, ArithmeticError):
     """The computation gave a value that is infinite or not a number."""
 
-    code, status = -83, "SLM_ERR_NOT_FINITE"
+    code, name = -83, "SLM_ERR_NOT_FINITE"
 
 
 class OperatingSystemError(SlmError, OSError):
     """The operating system refused a resource such as a thread."""
 
-    code, status = -90, "SLM_ERR_SYSTEM"
+    code, name = -90, "SLM_ERR_SYSTEM"
 
 
 class InternalError(SlmError):
     """A defect of the library itself; please report it."""
 
-    code, status = -99, "SLM_ERR_INTERNAL"
+    code, name = -99, "SLM_ERR_INTERNAL"
 
 
 def _all_errors() -> dict[int, type[SlmError]]:
