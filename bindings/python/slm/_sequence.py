@@ -174,11 +174,11 @@ class Sequence:
         """Computes what was appended, without writing on."""
         session = self.session
         with session._lock:
-            while True:
+            info = self._info()
+            while info.n_computed < info.n_tokens:
+                goes_on = session._step()
                 info = self._info()
-                if info.n_computed == info.n_tokens:
-                    return
-                if not session._step():
+                if not goes_on and info.n_computed < info.n_tokens:
                     raise StateError("there is nothing left to compute")
 
     # ---- logits ----

@@ -137,8 +137,8 @@ class Session(Owner):
             self._lends = False
 
     def _step(self) -> bool:
-        """Does a step for all sequences: False if there was nothing to do. An error that an event
-        tells of is its sequence's affair."""
+        """Does a step for all sequences: False if it told nothing and nothing is left to do. An error
+        that an event tells of is its sequence's affair."""
         with self._lock:
             status = _abi.OK
             error: SlmError | None = None
