@@ -90,6 +90,7 @@ slm_status slmi_generation_begin(slm_session *session, slmi_sequence *sequence,
         /* If the last token is computed, its logits are gone: it is computed once more, with the same bits. */
         SLM_TRY(slmi_pages_rewind(session, sequence, sequence->n_tokens - 1, sequence->n_tokens, err));
     }
+    atomic_store(&session->cancelled[sequence - session->sequences], 0); /* that was another generation's */
     take_stops(&sequence->stream, options);
     sequence->stream.strips_space = (uint32_t)slmi_tokenizer_strips_space(session->model->tokenizer) &&
                                     has_no_text(session, sequence);

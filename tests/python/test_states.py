@@ -194,5 +194,5 @@ class Calls(RuleBasedStateMachine):
 def test_random_calls(tiny):
     Calls.model = tiny
     case = Calls.TestCase()
-    case.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, database=None)
     case.runTest()

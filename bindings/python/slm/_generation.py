@@ -288,7 +288,6 @@ class AsyncGeneration(AsyncIterator[T], Generic[T]):
     def _end(self) -> None:
         self._closed = True
         if self._generation is not None:
-            self._generation.cancel()  # the step in progress need not sample for it any more
             self._generation.close()
 
     async def aclose(self) -> None:

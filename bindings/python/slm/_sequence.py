@@ -171,15 +171,19 @@ class Sequence:
             _abi.library.slm_session_cancel_sequence(handle, self._id)
 
     def compute(self) -> None:
-        """Computes what was appended, without writing on."""
+        """Computes all tokens that are there, the last one that was written too, without writing on.
+        """
         session = self.session
         with session._lock:
-            info = self._info()
-            while info.n_computed < info.n_tokens:
-                goes_on = session._step()
+            n_tokens, info = len(self), self._info()
+            while info.n_computed < n_tokens:
+                n_computed, goes_on = info.n_computed, session._step()
                 info = self._info()
-                if not goes_on and info.n_computed < info.n_tokens:
-                    raise StateError("there is nothing left to compute")
+                if not goes_on and n_computed == info.n_computed < n_tokens:
+                    # The last written token is computed once somebody needs what follows it.
+                    ids = id_array(self.tokens[n_computed:])
+                    self.truncate(n_computed)
+                    session._call("slm_session_append", self._id, ids, len(ids), 0)
 
     # ---- logits ----
 
