@@ -55,6 +55,12 @@ def check_headers(include, *command):
             yield f"{name} compiles without SLM_EXPERIMENTAL"
 
 
+def members_of(body):
+    for declaration in body.split(";")[:-1]:
+        match = re.search(r"\(\*(\w+)\)\(|(\w+)(?:\[[^\]]*\])*$", declaration)
+        yield match[1] or match[2]
+
+
 def check_layout(include, program, expected):
     if sys.maxsize < 2**32:
         return
@@ -66,11 +72,11 @@ def check_layout(include, program, expected):
         yield "the layout of the public structs has changed; members may only be appended (docs/api-stability.md)"
     for header in public_headers(include):
         for name, body in re.findall(r"typedef struct (slm_\w+) \{(.*?)\n\} ", code_of(header), re.S):
-            members = re.findall(r"(?:^|\s|\*)(\w+)(?:\[[^\]]*\])*;|\(\*(\w+)\)\(", body)
+            members = list(members_of(body))
             told = re.search(rf"^{name} \d+\n((?:    .*\n)*)", wanted, re.M)
             if told is None:
                 yield f"{name} of slm/{header.name} is missing in lib/api/layout.c"
-            elif [a or b for a, b in members] != [line.split()[0] for line in told[1].splitlines()]:
+            elif members != [line.split()[0] for line in told[1].splitlines()]:
                 yield f"lib/api/layout.c does not list the members of {name} as slm/{header.name} does"
 
 
