@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 CARRIED = HERE / "libslm"  # in a source archive
 SOURCES = CARRIED if CARRIED.is_dir() else HERE.parents[1]
 NEEDED = ("LICENSE", "meson.build", "meson_options.txt", "include", "lib",
-          "examples/models/storyteller.gguf")
+          "bindings/cpp", "examples/models/storyteller.gguf")
 SUFFIX = {"darwin": "dylib", "win32": "dll"}.get(sys.platform, "so")
 WORK = Path(tempfile.mkdtemp(prefix="slm-wheel-"))
 

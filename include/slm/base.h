@@ -201,7 +201,7 @@ SLM_API uint32_t slm_version(void);
 SLM_API uint32_t slm_numerics_version(void);
 
 /**
- * Tells where the public structs and their members lie, as this library was compiled: for bindings that
+ * Tells where the stable structs and their members lie, as this library was compiled: for bindings that
  * mirror the structs without a C compiler, to check themselves when they load the library.
  *
  * @param index   0, 1, ...; a struct is followed by its members, in their order.

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 # Functions without an object, which C++ calls as they are.
-PLAIN = {"slm_version", "slm_numerics_version", "slm_cpu_level", "slm_cpu_level_name"}
+PLAIN = {"slm_version", "slm_numerics_version", "slm_cpu_level", "slm_cpu_level_name", "slm_layout_get"}
 # What the enumerations of C++ stand for.
 ENUMERATED = r"\b(SLM_(?:SAMPLER|SEQUENCE|EVENT|DONE)_(?!\w*INIT\b|\w*INFO_)\w+) ="
 

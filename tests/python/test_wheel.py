@@ -21,7 +21,7 @@ def build(tmp_path_factory):
     pytest.importorskip("wheel")
     root = tmp_path_factory.mktemp("wheel")
     shutil.copytree(PACKAGE, root / "bindings" / "python")
-    for name in ("lib", "include"):
+    for name in ("lib", "include", "bindings/cpp"):
         shutil.copytree(ROOT / name, root / name)
     (root / "examples" / "models").mkdir(parents=True)
     for name in ("LICENSE", "meson.build", "meson_options.txt", "examples/models/storyteller.gguf"):
