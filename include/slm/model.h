@@ -63,7 +63,8 @@ typedef struct slm_model_options {
  * @param model    [out] the model, to be released with slm_model_release(); NULL on any other status
  *                 than SLM_OK.
  * @return SLM_OK; SLM_CANCELLED (by progress); SLM_ERR_INVALID_ARGUMENT; SLM_ERR_NOT_FOUND;
- *         SLM_ERR_IO (unreadable, a directory); SLM_ERR_FORMAT, SLM_ERR_TRUNCATED, SLM_ERR_LIMIT
+ *         SLM_ERR_IO (unreadable, a directory); SLM_ERR_INVALID_UTF8 (the path; on Windows only, where
+ *         paths are characters); SLM_ERR_FORMAT, SLM_ERR_TRUNCATED, SLM_ERR_LIMIT
  *         (offset = byte position in the file); SLM_ERR_UNSUPPORTED (architecture, weight type,
  *         tokenizer, rope scaling, or a tensor that has no place in the model, named in the message);
  *         SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET; SLM_ERR_SYSTEM (no more threads).

@@ -2,20 +2,16 @@
 /* The one way to memory: the host's allocator, with a limit and a count of bytes in use. */
 #include "base/alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/options.h"
+#include "base/os/os.h"
 
 static void *c_library_alloc(void *ctx, size_t size, size_t alignment)
 {
     (void)ctx;
-    if (alignment <= _Alignof(max_align_t)) {
-        return malloc(size);
-    }
-    void *block = NULL;
-    return posix_memalign(&block, alignment, size) == 0 ? block : NULL;
+    return slmi_os_alloc(size, alignment);
 }
 
 static void c_library_free(void *ctx, void *block, size_t size, size_t alignment)
@@ -23,7 +19,7 @@ static void c_library_free(void *ctx, void *block, size_t size, size_t alignment
     (void)ctx;
     (void)size;
     (void)alignment;
-    free(block);
+    slmi_os_free(block);
 }
 
 slm_status slmi_alloc_init(slmi_alloc *alloc, const slm_host *host, uint64_t limit, slm_error *err)

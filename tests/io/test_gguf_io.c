@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* One small GGUF file through memory, path and reader: the same content, cut at every byte, with
  * reads that fail and readers that lie. */
-#define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "format/gguf.h"
 #include "support/failing_alloc.h"
+#include "support/files.h"
 #include "support/gguf_builder.h"
 
 /* A reader over memory that can fail at the k-th call and keeps count. */
@@ -105,14 +103,6 @@ static void open_and_check(slmi_source *source, slm_status expected, const uint8
     assert_true(failing_alloc_is_clean(f));
 }
 
-static void write_file(const char *path, const uint8_t *data, size_t size)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void test_whole_file(void **state)
 {
     (void)state;
@@ -125,14 +115,12 @@ static void test_whole_file(void **state)
         slmi_source source;
         assert_int_equal(slmi_source_open_memory(&source, file, size, NULL), SLM_OK);
         open_and_check(&source, SLM_OK, file, fillers[i], &f);
-        char path[] = "gguf-io-XXXXXX";
-        const int descriptor = mkstemp(path);
-        assert_true(descriptor >= 0);
-        close(descriptor);
-        write_file(path, file, size);
+        char path[64];
+        test_path(path, sizeof(path), "whole");
+        assert_true(test_file_write(path, file, size));
         assert_int_equal(slmi_source_open_path(&source, path, NULL), SLM_OK);
-        unlink(path);
         open_and_check(&source, SLM_OK, file, fillers[i], &f);
+        assert_true(test_file_remove(path));
         reader r = { file, size, 0, 0, SLM_OK, 0, 0 };
         assert_int_equal(slmi_source_open_reader(&source, read_bytes, &r, size, NULL), SLM_OK);
         open_and_check(&source, SLM_OK, file, fillers[i], &f);
@@ -148,11 +136,8 @@ static void test_cut_at_every_byte(void **state)
     failing_alloc_init(&f);
     size_t size;
     uint8_t *file = make_file(3, &size);
-    char path[] = "gguf-io-XXXXXX";
-    const int descriptor = mkstemp(path);
-    assert_true(descriptor >= 0);
-    close(descriptor);
-    write_file(path, file, size);
+    char path[64];
+    test_path(path, sizeof(path), "cut");
     slmi_source source;
     for (size_t cut = size - 1; cut > 0; cut--) {
         uint8_t *part = malloc(cut);
@@ -164,16 +149,16 @@ static void test_cut_at_every_byte(void **state)
         assert_int_equal(slmi_source_open_reader(&source, read_bytes, &r, cut, NULL), SLM_OK);
         open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
         assert_false(r.went_back);
-        assert_int_equal(truncate(path, (off_t)cut), 0);
+        assert_true(test_file_write(path, file, cut));
         assert_int_equal(slmi_source_open_path(&source, path, NULL), SLM_OK);
         open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
         free(part);
     }
     slm_error err = SLM_ERROR_INIT;
-    assert_int_equal(truncate(path, 0), 0);
+    assert_true(test_file_write(path, file, 0));
     assert_int_equal(slmi_source_open_path(&source, path, &err), SLM_ERR_TRUNCATED);
     assert_int_equal(err.offset, 0);
-    unlink(path);
+    assert_true(test_file_remove(path));
     free(file);
     failing_alloc_destroy(&f);
 }

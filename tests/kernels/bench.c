@@ -6,16 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/os/os.h"
 #include "kernels/kv.h"
-#include "slm/base.h"
 
 static double seconds(void)
 {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return 1e-9 * (double)slmi_clock_ns();
 }
 
 typedef struct problem {

@@ -41,6 +41,7 @@ void test_kv(void **state);
 void test_panels(void **state);
 void test_expf(void **state);
 void test_doubles(void **state);
+void test_doubles_are_the_same(void **state);
 void test_fmaf(void **state);
 void test_halves(void **state);
 void test_levels(void **state);

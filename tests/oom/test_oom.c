@@ -10,20 +10,48 @@
 #include <string.h>
 
 #include <cmocka.h>
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <unistd.h>
+#endif
 
 #include "slm/experimental/evaluate.h"
 #include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/failing_alloc.h"
+#include "support/files.h"
 #include "support/tiny_model.h"
 
 static int threads_left = -1; /* that may still start; -1 = any number */
 
-/* Stands in front of the C library's, so that starting a thread can fail. */
+/* Stands in front of the system's, so that starting a thread can fail. */
+#if defined(_WIN32)
+
+typedef HANDLE WINAPI create_thread(LPSECURITY_ATTRIBUTES security, SIZE_T stack,
+                                    LPTHREAD_START_ROUTINE run, LPVOID ctx, DWORD flags, LPDWORD id);
+
+extern create_thread *__real___imp_CreateThread; /* by the linker's --wrap */
+extern create_thread *__wrap___imp_CreateThread;
+
+static HANDLE WINAPI create_or_refuse(LPSECURITY_ATTRIBUTES security, SIZE_T stack,
+                                      LPTHREAD_START_ROUTINE run, LPVOID ctx, DWORD flags, LPDWORD id)
+{
+    if (threads_left == 0) {
+        SetLastError(ERROR_NOT_ENOUGH_MEMORY);
+        return NULL;
+    }
+    threads_left -= threads_left > 0;
+    return __real___imp_CreateThread(security, stack, run, ctx, flags, id);
+}
+
+create_thread *__wrap___imp_CreateThread = create_or_refuse;
+
+#else
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *ctx)
 {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -35,6 +63,8 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     threads_left -= threads_left > 0;
     return real(thread, attributes, run, ctx);
 }
+
+#endif
 
 typedef struct world {
     failing_alloc memory;
@@ -288,16 +318,15 @@ static int set_up(void **state)
     w.options = (slm_model_options)SLM_MODEL_OPTIONS_INIT;
     w.options.n_threads = 2;
     w.options.host = &w.memory.host;
-    strcpy(w.path, "/tmp/slm-oom-XXXXXX");
-    const int file = mkstemp(w.path);
+    test_path(w.path, sizeof(w.path), "oom");
     *state = &w;
-    return file < 0 || write(file, w.file, w.size) != (ssize_t)w.size || close(file) != 0;
+    return !test_file_write(w.path, w.file, w.size);
 }
 
 static int tear_down(void **state)
 {
     world *w = *state;
-    unlink(w->path);
+    test_file_remove(w->path);
     free(w->file);
     failing_alloc_destroy(&w->memory);
     return 0;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* An allocator for tests that counts, fails on request, and checks what is given back. */
-#define _POSIX_C_SOURCE 200809L
 #include "support/failing_alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define LIVE UINT64_C(0x6c69766562756c62)
@@ -37,31 +35,31 @@ static int should_fail(failing_alloc *f)
 static void *take(void *ctx, size_t size, size_t alignment)
 {
     failing_alloc *f = ctx;
-    pthread_mutex_lock(&f->lock);
-    void *base = NULL;
+    slmi_mutex_lock(&f->lock);
     char *block = NULL;
     const size_t before = room_before(alignment);
     if (size == 0 || alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment > 4096) {
         f->n_errors++;
     }
-    if (should_fail(f) || posix_memalign(&base, before, before + size) != 0) {
+    char *base = should_fail(f) ? NULL : slmi_os_alloc(before + size, before);
+    if (base == NULL) {
         f->n_failed++;
     } else {
-        block = (char *)base + before;
+        block = base + before;
         memset(block, 0xA5, size);
         *head_of(block) = (head){ LIVE, size, alignment, base };
         f->live_blocks++;
         f->live_bytes += size;
         f->peak_bytes = f->live_bytes > f->peak_bytes ? f->live_bytes : f->peak_bytes;
     }
-    pthread_mutex_unlock(&f->lock);
+    slmi_mutex_unlock(&f->lock);
     return block;
 }
 
 static void give_back(void *ctx, void *block, size_t size, size_t alignment)
 {
     failing_alloc *f = ctx;
-    pthread_mutex_lock(&f->lock);
+    slmi_mutex_lock(&f->lock);
     head *h = block != NULL ? head_of(block) : NULL;
     if (h == NULL || h->mark != LIVE) {
         f->n_errors++;
@@ -70,15 +68,15 @@ static void give_back(void *ctx, void *block, size_t size, size_t alignment)
         f->live_blocks--;
         f->live_bytes -= h->size;
         h->mark = FREED;
-        free(h->base);
+        slmi_os_free(h->base);
     }
-    pthread_mutex_unlock(&f->lock);
+    slmi_mutex_unlock(&f->lock);
 }
 
 void failing_alloc_init(failing_alloc *f)
 {
     memset(f, 0, sizeof(*f));
-    pthread_mutex_init(&f->lock, NULL);
+    (void)slmi_mutex_init(&f->lock, NULL);
     f->allocator = (slm_allocator)SLM_ALLOCATOR_INIT;
     f->allocator.ctx = f;
     f->allocator.alloc = take;
@@ -102,5 +100,5 @@ int failing_alloc_is_clean(const failing_alloc *f)
 
 void failing_alloc_destroy(failing_alloc *f)
 {
-    pthread_mutex_destroy(&f->lock);
+    slmi_mutex_destroy(&f->lock);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Eight threads with a session each on one model and one prefix; for ThreadSanitizer above all. */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os/os.h"
 #include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/tiny_model.h"
@@ -111,7 +111,7 @@ int main(void)
 {
     const tiny_model description = { .type = TINY_Q8_0 };
     static job jobs[N_THREADS];
-    pthread_t threads[N_THREADS];
+    slmi_thread threads[N_THREADS];
     slm_model *model;
     size_t size;
     uint8_t *file = tiny_model_make(&description, &size);
@@ -122,12 +122,12 @@ int main(void)
         jobs[i].model = slm_model_retain(model);
         jobs[i].prefix = slm_prefix_retain(prefix);
         jobs[i].n_workers = 1 + i % 3;
-        MUST(pthread_create(&threads[i], NULL, work, &jobs[i]) == 0);
+        MUST(slmi_thread_start(&threads[i], work, &jobs[i], NULL) == SLM_OK);
     }
     slm_prefix_release(prefix);
     slm_model_release(model);
     for (uint32_t i = 0; i < N_THREADS; i++) {
-        MUST(pthread_join(threads[i], NULL) == 0);
+        slmi_thread_join(&threads[i]);
         MUST(memcmp(jobs[i].tokens, jobs[0].tokens, sizeof(jobs[0].tokens)) == 0);
     }
     return 0;

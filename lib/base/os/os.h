@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* All that the library asks of the operating system: files, time, threads, processors. */
+/* All that the library asks of the operating system: memory, files, time, threads, processors. */
 #ifndef SLMI_BASE_OS_H
 #define SLMI_BASE_OS_H
 
+#if !defined(_WIN32)
 #include <pthread.h>
+#endif
 
 #include "base/error.h"
+
+/* The C library's memory, for alloc.c alone: size > 0, alignment a power of two. NULL if there is none. */
+void *slmi_os_alloc(size_t size, size_t alignment);
+void slmi_os_free(void *block);
 
 /* A file mapped for reading. */
 typedef struct slmi_map {
@@ -13,8 +19,8 @@ typedef struct slmi_map {
     uint64_t size;
 } slmi_map;
 
-/* Maps a regular file. SLM_ERR_NOT_FOUND, SLM_ERR_IO (no permission, a directory), SLM_ERR_TRUNCATED
- * (empty). */
+/* Maps a regular file; path is UTF-8. SLM_ERR_NOT_FOUND, SLM_ERR_IO (no permission, a directory),
+ * SLM_ERR_TRUNCATED (empty), SLM_ERR_INVALID_UTF8 (where the system's own paths are not bytes). */
 slm_status slmi_map_open(slmi_map *map, const char *path, slm_error *err);
 
 /* Tells the system that whole pages inside [offset, offset + size) are not needed any more. */
@@ -32,6 +38,27 @@ uint64_t slmi_clock_ns(void);
 /* Processors that this process may use, 1..SLMI_MOST_THREADS. */
 uint32_t slmi_cpu_count(void);
 
+/* What a worker may use of its stack, whatever the system's default is. */
+#define SLMI_THREAD_STACK ((size_t)1 << 20)
+
+#if defined(_WIN32)
+
+typedef struct slmi_mutex {
+    void *lock; /* an SRWLOCK */
+} slmi_mutex;
+
+typedef struct slmi_condition {
+    void *variable; /* a CONDITION_VARIABLE */
+} slmi_condition;
+
+typedef struct slmi_thread {
+    void *handle;
+    void *(*run)(void *);
+    void *ctx;
+} slmi_thread;
+
+#else
+
 typedef struct slmi_mutex {
     pthread_mutex_t handle;
 } slmi_mutex;
@@ -44,6 +71,8 @@ typedef struct slmi_thread {
     pthread_t handle;
 } slmi_thread;
 
+#endif
+
 slm_status slmi_mutex_init(slmi_mutex *mutex, slm_error *err);
 void slmi_mutex_destroy(slmi_mutex *mutex);
 void slmi_mutex_lock(slmi_mutex *mutex);
@@ -54,12 +83,13 @@ void slmi_condition_destroy(slmi_condition *condition);
 void slmi_condition_wait(slmi_condition *condition, slmi_mutex *mutex);
 void slmi_condition_broadcast(slmi_condition *condition);
 
-/* Starts a thread with all signals blocked, so the host's handlers run on the host's threads. */
+/* Starts a thread with all signals blocked, so the host's handlers run on the host's threads. *thread
+ * stays where it is until the thread is joined. */
 slm_status slmi_thread_start(slmi_thread *thread, void *(*run)(void *), void *ctx, slm_error *err);
 void slmi_thread_join(slmi_thread *thread);
 void slmi_thread_yield(void);
 
-/* Number of this process: changes in the child of a fork. */
+/* Number of this process: changes in the child of a fork, where there is such a thing. */
 uint64_t slmi_process_id(void);
 
 #endif

@@ -7,11 +7,26 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+void *slmi_os_alloc(size_t size, size_t alignment)
+{
+    if (alignment <= _Alignof(max_align_t)) {
+        return malloc(size);
+    }
+    void *block = NULL;
+    return posix_memalign(&block, alignment, size) == 0 ? block : NULL;
+}
+
+void slmi_os_free(void *block)
+{
+    free(block);
+}
 
 static slm_status open_failed(const char *path, int number, slm_error *err)
 {
@@ -141,10 +156,15 @@ void slmi_condition_broadcast(slmi_condition *condition)
 slm_status slmi_thread_start(slmi_thread *thread, void *(*run)(void *), void *ctx, slm_error *err)
 {
     sigset_t all, before;
+    pthread_attr_t attributes;
+    int failed = pthread_attr_init(&attributes);
+    SLM_FAIL_IF(failed != 0, SLM_ERR_SYSTEM, "cannot start a thread (error %d)", failed);
+    (void)pthread_attr_setstacksize(&attributes, SLMI_THREAD_STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int failed = pthread_create(&thread->handle, NULL, run, ctx);
+    failed = pthread_create(&thread->handle, &attributes, run, ctx);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     SLM_FAIL_IF(failed != 0, SLM_ERR_SYSTEM, "cannot start a thread (error %d)", failed);
     return SLM_OK;
 }

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 #include <string.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include "base/pool.h"
 #include "support/failing_alloc.h"
@@ -187,6 +189,8 @@ static void refuses_half_a_job_system(void **state)
     assert_int_equal(slmi_tasks_copy(&own, &tasks, NULL), SLM_ERR_INVALID_ARGUMENT);
 }
 
+#if !defined(_WIN32) /* which has no fork */
+
 /* The child of a fork has no workers; the pool starts new ones there and leaves the parent's alone. */
 static void children_start_afresh(void **state)
 {
@@ -217,6 +221,8 @@ static void children_start_afresh(void **state)
     slmi_pool_destroy(&pool);
 }
 
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,7 +230,9 @@ int main(void)
         cmocka_unit_test(late_workers_are_not_waited_for),
         cmocka_unit_test(tasks_come_in_any_way),
         cmocka_unit_test(refuses_half_a_job_system),
+#if !defined(_WIN32)
         cmocka_unit_test(children_start_afresh),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The small parts of base/: errors, bytes, sorting, files, the floating-point environment, and
+/* The small parts of base/: errors, bytes, sorting, the floating-point environment, and
  * slm/base.h's names and versions. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/fpenv.h"
-#include "base/os/os.h"
 #include "base/sort.h"
 
 static void errors(void **state)
@@ -122,35 +120,6 @@ static void sorting(void **state)
     }
 }
 
-static void files(void **state)
-{
-    (void)state;
-    slm_error err = SLM_ERROR_INIT;
-    slmi_map map = { 0 };
-    char path[] = "/tmp/slm-test-XXXXXX";
-    slmi_map_close(&map);
-    assert_int_equal(slmi_map_open(&map, "no such file", &err), SLM_ERR_NOT_FOUND);
-    assert_int_equal(slmi_map_open(&map, "no/such/folder", &err), SLM_ERR_NOT_FOUND);
-    assert_int_equal(slmi_map_open(&map, "/", &err), SLM_ERR_IO);
-    assert_int_equal(slmi_map_open(&map, "/dev/null", &err), SLM_ERR_IO);
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_TRUNCATED);
-    assert_int_equal(err.offset, 0);
-    assert_int_equal(write(fd, "hello", 5), 5);
-    close(fd);
-    assert_int_equal(slmi_map_open(&map, path, &err), SLM_OK);
-    assert_int_equal(map.size, 5);
-    assert_memory_equal(map.data, "hello", 5);
-    slmi_map_forget(&map, 0, 5);
-    assert_memory_equal(map.data, "hello", 5);
-    slmi_map_close(&map);
-    remove(path);
-    assert_true(slmi_cpu_count() >= 1);
-    const uint64_t before = slmi_clock_ns();
-    assert_true(slmi_clock_ns() >= before);
-}
-
 static void floating_point_environment(void **state)
 {
     (void)state;
@@ -169,7 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors),  cmocka_unit_test(names), cmocka_unit_test(bytes),
-        cmocka_unit_test(sorting), cmocka_unit_test(files), cmocka_unit_test(floating_point_environment),
+        cmocka_unit_test(sorting), cmocka_unit_test(floating_point_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

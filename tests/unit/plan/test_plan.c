@@ -54,8 +54,8 @@ typedef struct machine {
 
 static void *zeros(size_t size)
 {
-    void *block = NULL;
-    assert_int_equal(posix_memalign(&block, SLMI_CACHE_LINE, size), 0);
+    void *block = slmi_os_alloc(size, SLMI_CACHE_LINE);
+    assert_non_null(block);
     memset(block, 0, size);
     return block;
 }
@@ -102,10 +102,10 @@ static void leave(machine *m)
     if (m->exec.scratch != NULL) {
         slmi_pool_destroy(&m->pool);
         slmi_gate_destroy(&m->exec.gate);
-        free(m->exec.scratch);
-        free(m->exec.worker_scratch);
-        free(m->pages[0]);
-        free(m->pages[1]);
+        slmi_os_free(m->exec.scratch);
+        slmi_os_free(m->exec.worker_scratch);
+        slmi_os_free(m->pages[0]);
+        slmi_os_free(m->pages[1]);
     }
     slmi_exec_plan_free(&m->plan);
     assert_true(atomic_load(&m->alloc.used) == 0);

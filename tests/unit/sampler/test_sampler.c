@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os/os.h"
 #include "naive.h"
 #include "sampler/philox.h"
 
@@ -22,7 +23,7 @@ static const slmk_table *kernels; /* the best */
 static slmi_sampler_scratch new_scratch(uint32_t n_vocab)
 {
     slmi_sampler_scratch scratch;
-    void *block = aligned_alloc(SLMI_CACHE_LINE, slmi_sampler_scratch_size(n_vocab));
+    void *block = slmi_os_alloc(slmi_sampler_scratch_size(n_vocab), SLMI_CACHE_LINE);
     assert_non_null(block);
     memset(block, 0xA5, slmi_sampler_scratch_size(n_vocab));
     slmi_sampler_scratch_init(&scratch, n_vocab, block);
@@ -34,7 +35,7 @@ static void free_scratch(slmi_sampler_scratch *scratch)
     for (uint32_t i = 0; i < scratch->n_vocab; i++) {
         assert_int_equal(scratch->counts[i], 0);
     }
-    free(scratch->values);
+    slmi_os_free(scratch->values);
 }
 
 /* No filter, temperature 1. */

@@ -3,11 +3,14 @@
 #define _POSIX_C_SOURCE 200809L
 #include "session_fixture.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
+
+#include "base/os/os.h"
 
 typedef struct caller {
     slm_session *session;
@@ -83,8 +86,10 @@ static void calls_from_the_clock(void **state)
 
 static void *cancel_later(void *session)
 {
-    const struct timespec moment = { 0, 2000000 };
-    nanosleep(&moment, NULL);
+    const uint64_t then = slmi_clock_ns() + 2000000;
+    while (slmi_clock_ns() < then) {
+        slmi_thread_yield();
+    }
     slm_session_cancel(session);
     return NULL;
 }
@@ -100,10 +105,10 @@ static void cancels_from_another_thread(void **state)
     OK(slm_session_create(model, &options, &s, NULL));
     slm_sequence q = add_sequence(s, "abc");
     for (int i = 0; i < 5; i++) {
-        pthread_t thread;
+        slmi_thread thread;
         result r;
         OK(slm_session_truncate_sequence(s, q, 3, NULL));
-        assert_int_equal(pthread_create(&thread, NULL, cancel_later, s), 0);
+        OK(slmi_thread_start(&thread, cancel_later, s, NULL));
         do {
             if (slm_session_generate(s, q, NULL, NULL) != SLM_OK) {
                 OK(slm_session_truncate_sequence(s, q, 3, NULL));
@@ -111,11 +116,13 @@ static void cancels_from_another_thread(void **state)
             run(s, q, 0, &r);
         } while (r.last_step == SLM_OK);
         assert_int_equal(r.last_step, SLM_CANCELLED);
-        pthread_join(thread, NULL);
+        slmi_thread_join(&thread);
     }
     slm_session_release(s);
     slm_model_release(model);
 }
+
+#if !defined(_WIN32) /* which has no fork */
 
 /* ThreadSanitizer refuses threads in the child of a process that had some. */
 #if defined(__has_feature)
@@ -162,6 +169,8 @@ static void steps_in_the_child_of_a_fork(void **state)
     assert_true(same);
 }
 
+#endif
+
 typedef struct log_lines {
     int n;
     char last[256];
@@ -206,7 +215,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_from_the_clock),
         cmocka_unit_test(cancels_from_another_thread),
+#if !defined(_WIN32)
         cmocka_unit_test(steps_in_the_child_of_a_fork),
+#endif
         cmocka_unit_test(logs_to_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "slm/chat.h"
 #include "slm/tokenizer.h"
+#include "support/files.h"
 #include "support/gguf_builder.h"
 
 #define WIDTH 32
@@ -300,17 +300,15 @@ static void tokenizer_loading(void **state)
     (void)state;
     slm_tokenizer *t = NULL;
     slm_model_options options = SLM_MODEL_OPTIONS_INIT;
-    char path[] = "/tmp/slm-test-XXXXXX";
+    char path[64];
     size_t size;
     assert_fails(slm_tokenizer_load(NULL, NULL, &t, &err), SLM_ERR_INVALID_ARGUMENT);
     assert_fails(slm_tokenizer_load("x", NULL, NULL, &err), SLM_ERR_INVALID_ARGUMENT);
     assert_fails(slm_tokenizer_load("no such file", NULL, &t, &err), SLM_ERR_NOT_FOUND);
     assert_fails(slm_tokenizer_load("/", NULL, &t, &err), SLM_ERR_IO);
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
     uint8_t *file = build(NULL, &size);
-    assert_int_equal(write(fd, file, size), (ssize_t)size);
-    close(fd);
+    test_path(path, sizeof(path), "модель.gguf");
+    assert_true(test_file_write(path, file, size));
     free(file);
     assert_int_equal(slm_tokenizer_load(path, NULL, &t, &err), SLM_OK);
     slm_tokenizer_release(t);
@@ -323,7 +321,7 @@ static void tokenizer_loading(void **state)
     options.max_memory_bytes = 0;
     options.reserved0 = &err;
     assert_fails(slm_tokenizer_load(path, &options, &t, &err), SLM_ERR_INVALID_ARGUMENT);
-    remove(path);
+    assert_true(test_file_remove(path));
 }
 
 int main(void)

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* base/os/os.h: memory, files under all sorts of names, time, processors, threads; alike on all systems. */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os/os.h"
+#include "support/files.h"
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#define DEVICE "NUL"
+#else
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#define DEVICE "/dev/null"
+#endif
+
+static void memory(void **state)
+{
+    (void)state;
+    for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
+        for (size_t size = 1; size < 100000; size *= 7) {
+            unsigned char *block = slmi_os_alloc(size, alignment);
+            assert_non_null(block);
+            assert_int_equal((uintptr_t)block % alignment, 0);
+            memset(block, 0xA5, size);
+            slmi_os_free(block);
+        }
+    }
+    assert_null(slmi_os_alloc(SIZE_MAX / 4, 64));
+}
+
+static void assert_maps(const char *path, const char *content)
+{
+    slmi_map map;
+    slm_error err = SLM_ERROR_INIT;
+    if (slmi_map_open(&map, path, &err) != SLM_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(map.size, strlen(content));
+    assert_memory_equal(map.data, content, strlen(content));
+    slmi_map_forget(&map, 0, map.size);
+    assert_memory_equal(map.data, content, strlen(content));
+    slmi_map_close(&map);
+    slmi_map_close(&map);
+}
+
+static void files(void **state)
+{
+    (void)state;
+    slm_error err = SLM_ERROR_INIT;
+    slmi_map map = { 0 };
+    char path[64], below[80];
+    slmi_map_close(&map);
+    assert_int_equal(slmi_map_open(&map, "", &err), SLM_ERR_NOT_FOUND);
+    assert_int_equal(slmi_map_open(&map, "no such file", &err), SLM_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, "'no such file'"));
+    assert_int_equal(slmi_map_open(&map, "no/such/folder", &err), SLM_ERR_NOT_FOUND);
+    assert_int_equal(slmi_map_open(&map, "/", &err), SLM_ERR_IO);
+    assert_int_equal(slmi_map_open(&map, ".", &err), SLM_ERR_IO);
+    assert_non_null(strstr(err.message, "directory"));
+    assert_int_equal(slmi_map_open(&map, DEVICE, &err), SLM_ERR_IO);
+    assert_non_null(strstr(err.message, "not a regular file"));
+    test_path(path, sizeof(path), "file");
+    assert_true(test_file_write(path, "", 0));
+    assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_TRUNCATED);
+    assert_int_equal(err.offset, 0);
+    assert_true(test_file_write(path, "hello", 5));
+    assert_maps(path, "hello");
+    snprintf(below, sizeof(below), "%s/file", path);
+    assert_int_equal(slmi_map_open(&map, below, &err), SLM_ERR_NOT_FOUND);
+    assert_true(test_file_remove(path));
+}
+
+/* Whole pages are given back and read again. */
+static void pages_come_back(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20 };
+    uint8_t *content = malloc(SIZE);
+    slmi_map map;
+    char path[64];
+    assert_non_null(content);
+    for (size_t i = 0; i < SIZE; i++) {
+        content[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    test_path(path, sizeof(path), "pages");
+    assert_true(test_file_write(path, content, SIZE));
+    assert_int_equal(slmi_map_open(&map, path, NULL), SLM_OK);
+    for (uint64_t offset = 0; offset < SIZE; offset += 99999) {
+        assert_memory_equal(map.data, content, SIZE);
+        slmi_map_forget(&map, offset, SIZE - offset);
+    }
+    assert_memory_equal(map.data, content, SIZE);
+    slmi_map_close(&map);
+    assert_true(test_file_remove(path));
+    free(content);
+}
+
+static void names_in_any_script(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "модель é.gguf", "小さい模型", "mod\u0117lis \U0001F600", "a b" };
+    char folder[64], path[160];
+    test_path(folder, sizeof(folder), "моделі");
+    assert_true(test_folder_make(folder));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        assert_true(test_file_write(path, names[i], strlen(names[i])));
+        assert_maps(path, names[i]);
+        assert_true(test_file_remove(path));
+    }
+    slmi_map map;
+    slm_error err = SLM_ERROR_INIT;
+    assert_int_equal(slmi_map_open(&map, folder, &err), SLM_ERR_IO);
+    assert_true(test_folder_remove(folder));
+    const slm_status status = slmi_map_open(&map, "mod\xE8le.gguf", &err); /* Latin-1 */
+#if defined(_WIN32)
+    assert_int_equal(status, SLM_ERR_INVALID_UTF8);
+    assert_int_equal(err.offset, 3);
+#else
+    assert_int_equal(status, SLM_ERR_NOT_FOUND); /* any bytes are a name */
+#endif
+}
+
+/* Beyond the 260 characters that Windows allows without further ado. */
+static void long_paths(void **state)
+{
+    (void)state;
+    enum { DEPTH = 4, NAME = 200 };
+    char path[DEPTH * (NAME + 1) + 16];
+    test_path(path, sizeof(path), "deep");
+    const size_t root = strlen(path);
+    size_t length = root;
+    assert_true(test_folder_make(path));
+    for (int i = 0; i < DEPTH - 1; i++) {
+        path[length] = '/';
+        memset(path + length + 1, 'a' + i, NAME);
+        path[length + 1 + NAME] = '\0';
+        length += NAME + 1;
+        assert_true(test_folder_make(path));
+    }
+    strcpy(path + length, "/file");
+    assert_true(test_file_write(path, "deep", 4));
+    assert_maps(path, "deep");
+    assert_true(test_file_remove(path));
+    for (; length > root; length -= NAME + 1) {
+        path[length] = '\0';
+        assert_true(test_folder_remove(path));
+    }
+    path[root] = '\0';
+    assert_true(test_folder_remove(path));
+
+    slmi_map map;
+    slm_error err = SLM_ERROR_INIT;
+    char *endless = malloc(50001);
+    assert_non_null(endless);
+    memset(endless, 'x', 50000);
+    endless[50000] = '\0';
+    assert_int_equal(slmi_map_open(&map, endless, &err), SLM_ERR_IO);
+    for (size_t i = 1; i < 50000; i += 2) {
+        endless[i] = '/';
+    }
+    assert_int_equal(slmi_map_open(&map, endless, &err), SLM_ERR_IO);
+    free(endless);
+}
+
+static void files_of_others(void **state)
+{
+    (void)state;
+    char path[64];
+    slmi_map map;
+    slm_error err = SLM_ERROR_INIT;
+    test_path(path, sizeof(path), "private");
+    assert_true(test_file_write(path, "secret", 6));
+#if defined(_WIN32)
+    const HANDLE file = CreateFileA(path, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
+    assert_true(file != INVALID_HANDLE_VALUE);
+    assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_IO);
+    assert_non_null(strstr(err.message, "another program"));
+    CloseHandle(file);
+#else
+    if (geteuid() != 0) { /* who may read everything */
+        assert_int_equal(chmod(path, 0), 0);
+        assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_IO);
+        assert_non_null(strstr(err.message, "no permission"));
+        assert_int_equal(chmod(path, 0600), 0);
+    }
+#endif
+    assert_maps(path, "secret");
+    assert_true(test_file_remove(path));
+}
+
+static void time_and_processors(void **state)
+{
+    (void)state;
+    const uint64_t begin = slmi_clock_ns();
+    uint64_t last = begin;
+    while (last < begin + 2000000) {
+        const uint64_t now = slmi_clock_ns();
+        assert_true(now >= last && now - last < UINT64_C(60000000000));
+        last = now;
+    }
+    const uint32_t n = slmi_cpu_count();
+    assert_true(n >= 1 && n <= SLMI_MOST_THREADS);
+    assert_true(slmi_process_id() != 0 && slmi_process_id() == slmi_process_id());
+#if defined(_WIN32)
+    DWORD_PTR before, all;
+    assert_true(GetProcessAffinityMask(GetCurrentProcess(), &before, &all));
+    assert_true(SetProcessAffinityMask(GetCurrentProcess(), before & (~before + 1)));
+    assert_int_equal(slmi_cpu_count(), 1);
+    assert_true(SetProcessAffinityMask(GetCurrentProcess(), before));
+#elif defined(__linux__)
+    cpu_set_t before, one;
+    int cpu = 0;
+    assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+    while (!CPU_ISSET(cpu, &before)) {
+        cpu++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    assert_int_equal(slmi_cpu_count(), 1);
+    assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+#endif
+    assert_int_equal(slmi_cpu_count(), n);
+}
+
+typedef struct meeting {
+    slmi_mutex mutex;
+    slmi_condition condition;
+    uint32_t n_turns; /* under the mutex */
+    _Atomic uint32_t n_started;
+} meeting;
+
+enum { N_THREADS = 4, N_TURNS = 500 };
+
+typedef struct visitor {
+    slmi_thread thread;
+    meeting *meeting;
+    uint32_t index;
+    uint64_t sum;
+} visitor;
+
+/* Uses half of the stack that a thread is promised. */
+static uint64_t use_stack(uint32_t seed)
+{
+    volatile uint8_t bytes[SLMI_THREAD_STACK / 2];
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof(bytes); i += 64) {
+        bytes[i] = (uint8_t)(i / 64 + seed);
+    }
+    for (size_t i = 0; i < sizeof(bytes); i += 64) {
+        sum += bytes[i];
+    }
+    return sum;
+}
+
+/* The threads take turns in the order of their indices. */
+static void *take_turns(void *ctx)
+{
+    visitor *v = ctx;
+    meeting *m = v->meeting;
+    v->sum = use_stack(v->index);
+    atomic_fetch_add(&m->n_started, 1);
+    for (uint32_t turn = 0; turn < N_TURNS; turn++) {
+        slmi_mutex_lock(&m->mutex);
+        while (m->n_turns % N_THREADS != v->index) {
+            slmi_condition_wait(&m->condition, &m->mutex);
+        }
+        m->n_turns++;
+        slmi_condition_broadcast(&m->condition);
+        slmi_mutex_unlock(&m->mutex);
+    }
+    return NULL;
+}
+
+static void threads_take_turns(void **state)
+{
+    (void)state;
+    static meeting m;
+    static visitor visitors[N_THREADS];
+    assert_int_equal(slmi_mutex_init(&m.mutex, NULL), SLM_OK);
+    assert_int_equal(slmi_condition_init(&m.condition, NULL), SLM_OK);
+    for (uint32_t i = 0; i < N_THREADS; i++) {
+        visitors[i].meeting = &m;
+        visitors[i].index = i;
+        assert_int_equal(slmi_thread_start(&visitors[i].thread, take_turns, &visitors[i], NULL),
+                         SLM_OK);
+    }
+    while (atomic_load(&m.n_started) < N_THREADS) {
+        slmi_thread_yield();
+    }
+    for (uint32_t i = 0; i < N_THREADS; i++) {
+        slmi_thread_join(&visitors[i].thread);
+        assert_true(visitors[i].sum == visitors[0].sum); /* whole rounds of a byte: the same for all */
+    }
+    assert_int_equal(m.n_turns, N_THREADS * N_TURNS);
+    slmi_condition_destroy(&m.condition);
+    slmi_mutex_destroy(&m.mutex);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory),
+        cmocka_unit_test(files),
+        cmocka_unit_test(pages_come_back),
+        cmocka_unit_test(names_in_any_script),
+        cmocka_unit_test(long_paths),
+        cmocka_unit_test(files_of_others),
+        cmocka_unit_test(time_and_processors),
+        cmocka_unit_test(threads_take_turns),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
