@@ -2,7 +2,6 @@
 /* `slm bench`: speed and memory of a model, beside what the machine can do at most. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "machine.h"
 #include "tool.h"
@@ -133,7 +132,7 @@ static slm_status measure_model(const bench_options *o, slm_session *session,
                                 slm_error *error)
 {
     double prefill[MAX_REPEATS], decode[MAX_REPEATS], seconds = 0;
-    int show = isatty(STDERR_FILENO);
+    int show = is_terminal(stderr);
     int32_t first = (int32_t)(o->common.seed % info->n_vocab);
 
     /* One short round first: workers start and caches fill. */

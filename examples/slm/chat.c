@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -193,7 +192,7 @@ static slm_status take_turn(chat *c, const char *line, size_t length, slm_error 
         status = stream_text(c->session, c->sequence, NULL, NULL, &result, error);
     if (status != SLM_OK)
         return status;
-    if (!isatty(STDOUT_FILENO))
+    if (!is_terminal(stdout))
         putchar('\n'); /* a terminal has it already */
     fflush(stdout);
     return end_answer(c, &result, error);
@@ -224,15 +223,15 @@ static int answer_line(chat *c, const char *line, size_t length)
 /* Reads to the end of the input. It has failed only if messages were left out and none was answered. */
 static int converse(chat *c)
 {
-    int on_terminal = isatty(STDIN_FILENO);
+    int on_terminal = is_terminal(stdin);
     int code = EXIT_DONE;
     char *line = NULL;
     size_t capacity = 0;
-    ssize_t length;
+    ptrdiff_t length;
     while (code == EXIT_DONE) {
         if (on_terminal)
             fputs("> ", stderr);
-        if ((length = getline(&line, &capacity, stdin)) < 0)
+        if ((length = read_line(&line, &capacity)) < 0)
             break;
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
             length--;

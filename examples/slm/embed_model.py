@@ -8,6 +8,9 @@ TEMPLATE = """\
 #if defined(__APPLE__)
 #define NAME(symbol) _##symbol
     .section __TEXT,__const
+#elif defined(_WIN32)
+#define NAME(symbol) symbol
+    .section .rdata, "dr"
 #else
 #define NAME(symbol) symbol
     .section .rodata

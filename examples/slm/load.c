@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading the model that the command line names, or the one that is part of the program. */
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -57,7 +56,7 @@ int load_model(const common_options *common, slm_model **model, double *seconds)
 {
     slm_error error = SLM_ERROR_INIT;
     slm_model_options options = SLM_MODEL_OPTIONS_INIT;
-    int on_terminal = isatty(STDERR_FILENO);
+    int on_terminal = is_terminal(stderr);
     options.n_threads = common->threads;
     double begin = now_seconds();
     options.progress = on_terminal ? show_progress : NULL;

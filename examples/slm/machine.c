@@ -2,7 +2,6 @@
 /* Measuring read bandwidth and 8-bit integer peak, with the best instructions of the processor. */
 #include "machine.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,10 +165,9 @@ typedef struct worker {
     double seconds;    /* how long to work */
     double per_second; /* result */
     uint64_t sink;
-    pthread_t thread;
 } worker;
 
-static void *work(void *argument)
+static void work(void *argument)
 {
     worker *w = argument;
     double amount = 0, begin = now_seconds(), elapsed = 0;
@@ -189,7 +187,6 @@ static void *work(void *argument)
         elapsed = now_seconds() - begin;
     }
     w->per_second = amount / elapsed;
-    return NULL;
 }
 
 /* Sum of what n_threads workers do per second; buffer NULL = integer work. Negative on failure. */
@@ -198,22 +195,18 @@ static double measure(const machine_loops *loops, uint32_t n_threads, const char
 {
     worker workers[MAX_THREADS];
     size_t part_bytes = buffer_bytes / n_threads / 4096 * 4096;
-    uint32_t started = 0;
     double sum = 0;
-    for (; started < n_threads; started++) {
-        worker *w = &workers[started];
-        *w = (worker){ .loops = loops,
-                       .part = buffer ? buffer + started * part_bytes : NULL,
-                       .part_bytes = part_bytes,
-                       .seconds = seconds };
-        if (pthread_create(&w->thread, NULL, work, w) != 0)
-            break;
+    for (uint32_t i = 0; i < n_threads; i++) {
+        workers[i] = (worker){ .loops = loops,
+                               .part = buffer ? buffer + i * part_bytes : NULL,
+                               .part_bytes = part_bytes,
+                               .seconds = seconds };
     }
-    for (uint32_t i = 0; i < started; i++) {
-        pthread_join(workers[i].thread, NULL);
+    if (run_threads(n_threads, work, workers, sizeof workers[0]) != n_threads)
+        return -1;
+    for (uint32_t i = 0; i < n_threads; i++)
         sum += workers[i].per_second;
-    }
-    return started == n_threads ? sum : -1;
+    return sum;
 }
 
 /* The best of some short rounds: what the machine can do when nothing else disturbs it. */

@@ -29,6 +29,7 @@ static void print_overview(FILE *out)
 
 int main(int argc, char **argv)
 {
+    system_begin(&argc, &argv);
     if (argc < 2) {
         print_overview(stderr);
         return EXIT_USAGE;

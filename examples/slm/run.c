@@ -177,9 +177,9 @@ static slm_status prepare(const run_options *o, slm_model *model, slm_session **
     return status;
 }
 
-static slm_status no_memory(slm_error *error)
+static slm_status no_room(slm_error *error)
 {
-    snprintf(error->message, sizeof error->message, "there is no memory for the figures");
+    snprintf(error->message, sizeof error->message, "there is no room for the figures");
     return SLM_ERR_OUT_OF_MEMORY;
 }
 
@@ -188,11 +188,11 @@ static slm_status write_with_json(slm_session *session, slm_sequence sequence,
                                   token_log *log, double load_seconds, stream_result *result,
                                   slm_error *error)
 {
-    char *text = NULL;
-    size_t length = 0;
-    json j = { open_memstream(&text, &length), 0, 0 };
+    draft d;
+    draft_open(&d);
+    json j = { d.stream, 0, 0 };
     if (!j.out)
-        return no_memory(error);
+        return no_room(error);
     log->out = &j;
     json_open(&j, NULL, '{');
     json_open(&j, "tokens", '[');
@@ -200,11 +200,8 @@ static slm_status write_with_json(slm_session *session, slm_sequence sequence,
     json_close(&j, ']');
     write_figures(&j, result, load_seconds);
     json_close(&j, '}');
-    if (fclose(j.out) != 0 && status == SLM_OK)
-        status = no_memory(error);
-    if (status == SLM_OK)
-        fwrite(text, 1, length, stderr);
-    free(text);
+    if (draft_close(&d, status == SLM_OK ? stderr : NULL) != 0 && status == SLM_OK)
+        status = no_room(error);
     return status;
 }
 

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Streaming a generation to standard output: the loop at the heart of `run` and `chat`. */
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
 /* Ctrl-C while text is written. slm_session_cancel() may be called from anywhere, so also here. */
 static slm_session *volatile interrupted_session;
 
-static void on_interrupt(int number)
+static void cancel_session(void)
 {
-    (void)number;
     slm_session_cancel(interrupted_session);
-}
-
-static void catch_interrupt(slm_session *session, struct sigaction *before)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt;
-    interrupted_session = session;
-    sigaction(SIGINT, &action, before);
 }
 
 /* Takes the events of one step. Returns 1 after the last event of the generation. */
@@ -58,8 +46,8 @@ slm_status stream_text(slm_session *session, slm_sequence sequence, stream_liste
     memset(result, 0, sizeof *result);
     result->n_prompt = info.n_tokens - info.n_computed;
 
-    struct sigaction before;
-    catch_interrupt(session, &before);
+    interrupted_session = session;
+    catch_interrupt(cancel_session);
     double begin = now_seconds(), first = 0;
     int done = 0;
     while (!done && status >= 0) {
@@ -67,8 +55,8 @@ slm_status stream_text(slm_session *session, slm_sequence sequence, stream_liste
         done = take_events(session, listener, context, result, &first, error);
     }
     double end = now_seconds();
-    sigaction(SIGINT, &before, NULL);
-    if (isatty(STDOUT_FILENO))
+    catch_interrupt(NULL);
+    if (is_terminal(stdout))
         putchar('\n');
 
     result->prompt_seconds = (first ? first : end) - begin;

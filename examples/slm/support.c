@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tool asks of the system: messages, files, time, memory. */
+/* Messages, whole files, and the checking and quoting of texts. */
 #include "tool.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
 
 int fail(const char *subject, const slm_error *error)
 {
@@ -29,7 +26,7 @@ int fail_with(const char *format, ...)
 int read_file(const char *path, char **text, size_t *length)
 {
     int is_stdin = strcmp(path, "-") == 0;
-    FILE *file = is_stdin ? stdin : fopen(path, "rb");
+    FILE *file = is_stdin ? stdin : open_file(path);
     if (!file)
         return fail_with("cannot read '%s': %s", path, strerror(errno));
     size_t capacity = 1 << 16, n = 0;
@@ -55,44 +52,6 @@ int read_file(const char *path, char **text, size_t *length)
     *text = buffer;
     *length = n;
     return EXIT_GO_ON;
-}
-
-double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Linux's VmHWM belongs to this program alone; ru_maxrss would also count what the process had before
- * it became this program, say that of the Python that started it. */
-uint64_t peak_resident_bytes(void)
-{
-    unsigned long long kilobytes = 0;
-    char line[128];
-    FILE *status = fopen("/proc/self/status", "r");
-    while (status && fgets(line, sizeof line, status)) {
-        if (sscanf(line, "VmHWM: %llu kB", &kilobytes) == 1)
-            break;
-    }
-    if (status)
-        fclose(status);
-    if (kilobytes)
-        return kilobytes * 1024;
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) != 0)
-        return 0;
-#ifdef __APPLE__
-    return (uint64_t)usage.ru_maxrss;
-#else
-    return (uint64_t)usage.ru_maxrss * 1024;
-#endif
-}
-
-uint32_t core_count(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > 256 ? 256 : (uint32_t)n;
 }
 
 size_t utf8_length(const char *text, size_t length)

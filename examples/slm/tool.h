@@ -8,6 +8,14 @@
 
 #include <slm/slm.h>
 
+#include "system.h"
+
+#if defined(__MINGW32__) && !defined(__clang__) /* whose 'printf' is that of Microsoft's runtime */
+#define PRINTF_LIKE(text, first) __attribute__((format(gnu_printf, text, first)))
+#else
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
+#endif
+
 /* Exit codes. EXIT_GO_ON is what a helper returns when the command should continue. */
 enum { EXIT_GO_ON = -1, EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
@@ -93,32 +101,23 @@ int options_parse(const command *self, option_table *table, common_options *comm
                   char **argv);
 
 /* Prints "slm COMMAND: ..." with a hint to --help and returns EXIT_USAGE. */
-int usage_error(const command *self, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int usage_error(const command *self, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Makes a sampler from the settings; seed comes from --seed. */
 slm_status sampling_create(const sampling_options *sampling, uint32_t seed, uint32_t n_vocab,
                            slm_sampler **sampler, slm_error *error);
 
-/* ---- support.c: messages, files, time, memory ---- */
+/* ---- support.c: messages, files, texts ---- */
 
 /* Prints "slm: SUBJECT: why", one line on standard error, and returns EXIT_FAILED. `subject` may be
  * NULL. */
 int fail(const char *subject, const slm_error *error);
 
 /* The same with words of the tool's own. */
-int fail_with(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int fail_with(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* Reads a whole file, or standard input for "-". The caller frees *text. */
 int read_file(const char *path, char **text, size_t *length);
-
-double now_seconds(void);
-
-/* Largest memory that the process has had, in bytes; 0 where the system does not tell. */
-uint64_t peak_resident_bytes(void);
-
-/* Cores that the system offers, at least 1. */
-uint32_t core_count(void);
 
 /* Prints text in quotes, with escapes for what is not printable or not UTF-8. */
 void print_quoted(FILE *out, const char *text, size_t length);
