@@ -3,7 +3,7 @@
 
 headers INCLUDE COMMAND...           every public header compiles alone, experimental ones only when asked for;
                                      COMMAND is the compiler's
-layout INCLUDE PROGRAM FILE          PROGRAM prints FILE, and FILE has every public struct that is stable
+layout INCLUDE FILE PROGRAM...       PROGRAM prints FILE, and FILE has every public struct that is stable
 symbols INCLUDE MAP SHARED STATIC    prototypes, symbol map and exports name the same functions
 """
 
@@ -61,10 +61,10 @@ def members_of(body):
         yield match[1] or match[2]
 
 
-def check_layout(include, program, expected):
+def check_layout(include, expected, *program):
     if sys.maxsize < 2**32:
         return
-    printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     wanted = pathlib.Path(expected).read_text()
     for line in sorted(set(printed.splitlines()) ^ set(wanted.splitlines())):
         yield f"printed or stored, not both: {line.strip()}"
@@ -81,6 +81,10 @@ def check_layout(include, program, expected):
 
 
 def exported_by(library, *options):
+    if library.endswith(".dll"):
+        printed = subprocess.run(["objdump", "-p", library], capture_output=True, text=True, check=True)
+        table = printed.stdout.partition("[Ordinal/Name Pointer] Table")[2].partition("\n\n")[0]
+        return set(re.findall(r"^\s*\[[ \d]+\] (\w+)$", table, re.M))
     printed = subprocess.run(["nm", *options, "--defined-only", library], capture_output=True, text=True, check=True)
     symbols = (line.split() for line in printed.stdout.splitlines())
     return {words[2].split("@")[0] for words in symbols if len(words) == 3 and words[1] not in "Aa"}
@@ -102,7 +106,7 @@ def check_symbols(include, symbol_map, shared, static):
         for name in sorted(prototypes ^ names):
             yield f"{name} is in {'the headers' if name in prototypes else what} only, not in both it and {what}"
     for name in sorted(exported_by(static, "-g")):
-        if not name.startswith("slm"):
+        if not name.removeprefix(".refptr.").startswith("slm"):  # as MinGW calls addresses
             yield f"{name} of the static library could collide with a host's name: it does not begin with slm"
 
 

@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Outcome, run
+from conftest import FOREIGN, ROOT, Outcome, native_only, run
 from test_tool import CHATML, CHATML_TOKENS
 
 EXAMPLES = ROOT / "examples"
 GOLDEN = Path(__file__).parent / "golden" / "storyteller.txt"
 PROMPT = "Once upon a time"
+KINDS = ["c", "cpp", pytest.param("py", marks=native_only)]
 
 
 def run_python(*arguments):
@@ -28,7 +29,7 @@ def test_hello_c_is_short():
     assert len((EXAMPLES / "hello.c").read_text().splitlines()) <= 40
 
 
-@pytest.mark.parametrize("kind", ["c", "cpp", "py"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_hello_writes_a_story(kind, storyteller):
     done = hello(kind, storyteller)
     assert done.code == 0 and done.err == ""
@@ -38,12 +39,13 @@ def test_hello_writes_a_story(kind, storyteller):
 def test_hello_is_the_same_in_c_and_cpp(storyteller):
     by_c = hello("c", storyteller, "The cat").out
     by_cpp = hello("cpp", storyteller, "The cat").out
-    by_python = hello("py", storyteller, "The cat").out
     assert by_c.startswith("The cat")
-    assert by_c[:200] == by_cpp[:200] == by_python[:200]
+    assert by_c[:200] == by_cpp[:200]
+    if not FOREIGN:
+        assert by_c[:200] == hello("py", storyteller, "The cat").out[:200]
 
 
-@pytest.mark.parametrize("kind", ["c", "cpp", "py"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_hello_says_what_is_wrong(kind, tmp_path, storyteller):
     done = hello(kind, tmp_path / "none.gguf")
     assert done.code == 1 and done.out == ""
@@ -61,9 +63,12 @@ def test_chat_c(storyteller, tmp_path):
 def test_chat_c_does_not_cut_its_answers(slm, tiny):
     path = tiny(chat_template=CHATML, extra_tokens=CHATML_TOKENS, context=2000, seed=6)
     talk = "hello\nagain\n"
+
+    def unix(text):  # an ordinary program of Windows writes \r\n for \n, the tool does not
+        return text.replace("\r\n", "\n") if FOREIGN else text
     done = run("SLM_CHAT_C", path, stdin=talk)
-    assert done.code == 0 and done.out == slm("chat", path, stdin=talk).out
-    assert done.out != slm("chat", path, "-n", 200, stdin=talk).out  # an answer is longer
+    assert done.code == 0 and unix(done.out) == unix(slm("chat", path, stdin=talk).out)
+    assert unix(done.out) != unix(slm("chat", path, "-n", 200, stdin=talk).out)  # an answer is longer
 
 
 def test_chat_c_refuses_an_unknown_template(tiny):

@@ -2,13 +2,12 @@
 """The command line tool: what each command prints for good input."""
 import json
 import math
-import os
 import re
 import signal
 import subprocess
 
 import pytest
-import slm as slm_package
+from conftest import native_only, program
 
 CHATML = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
           "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
@@ -112,10 +111,25 @@ def test_run_takes_all_kinds_of_cache(slm):
         assert slm("run", "-p", PROMPT, "-n", 4, "--kv", kind).code == 0
 
 
+def test_names_and_prompts_in_any_script(slm, storyteller, tmp_path):
+    folder = tmp_path / "моделі"
+    folder.mkdir()
+    model = folder / "модель é.gguf"
+    model.write_bytes(storyteller.read_bytes())
+    prompt = folder / "початок 小.txt"
+    prompt.write_text("Le café, Київ, 小さい", encoding="utf-8")
+    options = ("-n", 12, "--temp", 0)
+    expected = slm("run", storyteller, "-p", prompt.read_text(encoding="utf-8"), *options)
+    assert expected.code == 0 and expected.out.startswith("Le café, Київ, 小さい")
+    assert slm("run", model, "--file", prompt, *options).out == expected.out
+    missing = slm("run", folder / "none é.gguf", "-p", "abc")
+    assert missing.code == 1 and "моделі" in missing.err and "none é.gguf" in missing.err
+
+
 def test_interrupt_ends_the_text_cleanly(tiny):
     path = tiny(context=1 << 16, seed=2)  # goes on for thousands of tokens
     process = subprocess.Popen(
-        [os.environ["SLM_TOOL"], "run", path, "-p", "abc", "-n", "60000", "-c", "65536",
+        [*program("SLM_TOOL"), "run", path, "-p", "abc", "-n", "60000", "-c", "65536",
          "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.read(4).startswith(b"abc")
     process.send_signal(signal.SIGINT)
@@ -138,12 +152,14 @@ def test_chat_in_chatml(slm, tiny):
     assert done.code == 0 and done.err == ""
 
 
+@native_only
 @pytest.mark.parametrize("seed, limit, last", [
     (1, 4, None), (30, 2, None),  # cut
     (30, 3, 287), (2, 40, 287),   # ended with <|im_end|>, once with the last token that it might write
     (5, 40, 2),                   # ended with </s>
 ])
 def test_chat_goes_on_as_the_template_says(slm, tiny, seed, limit, last):
+    import slm as slm_package
     path = tiny(chat_template=CHATML, extra_tokens=CHATML_TOKENS, context=256, seed=seed)
     settings = {"max_tokens": limit, "temperature": 0.0}
     hello, again = ({"role": "user", "content": text} for text in ("hello", "again"))
