@@ -87,8 +87,8 @@ ALLOWED_SYMBOLS = set(
     "posix_madvise sysconf clock_gettime getpid sched_yield sched_getaffinity __sched_cpucount "
     "getauxval posix_memalign malloc free fma fmaf sqrt sqrtf floor floorf rintf nearbyintf "
     "pthread_create pthread_join pthread_attr_init pthread_attr_destroy "
-    "pthread_attr_setstacksize pthread_mutex_init pthread_mutex_destroy pthread_mutex_lock "
-    "pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait "
+    "pthread_attr_getstacksize pthread_attr_setstacksize pthread_mutex_init "
+    "pthread_mutex_destroy pthread_mutex_lock pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait "
     "pthread_cond_signal pthread_cond_broadcast pthread_sigmask sigfillset".split()
 )
 

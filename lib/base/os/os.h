@@ -38,7 +38,7 @@ uint64_t slmi_clock_ns(void);
 /* Processors that this process may use, 1..SLMI_MOST_THREADS. */
 uint32_t slmi_cpu_count(void);
 
-/* What a worker may use of its stack, whatever the system's default is. */
+/* A worker's stack in bytes, at least, whatever the system's default is. */
 #define SLMI_THREAD_STACK ((size_t)1 << 20)
 
 #if defined(_WIN32)

@@ -157,9 +157,13 @@ slm_status slmi_thread_start(slmi_thread *thread, void *(*run)(void *), void *ct
 {
     sigset_t all, before;
     pthread_attr_t attributes;
+    size_t stack;
     int failed = pthread_attr_init(&attributes);
     SLM_FAIL_IF(failed != 0, SLM_ERR_SYSTEM, "cannot start a thread (error %d)", failed);
-    (void)pthread_attr_setstacksize(&attributes, SLMI_THREAD_STACK);
+    /* A larger default stays: the C library may take the threads' own variables out of it. */
+    if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < SLMI_THREAD_STACK) {
+        (void)pthread_attr_setstacksize(&attributes, SLMI_THREAD_STACK);
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&thread->handle, &attributes, run, ctx);
