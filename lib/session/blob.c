@@ -165,8 +165,10 @@ static slm_status check_hidden(const slmi_blob *blob, slm_error *err)
 {
     const uint32_t begin = blob->hidden_begin, end = blob->hidden_end;
     const uint32_t sinks = slmi_sink_pages(blob->params.sinks) * SLMK_PAGE;
+    const uint32_t seen = /* by the next token, from here on */
+        SLMK_PAGE * slmi_window_page(blob->params.window, sinks / SLMK_PAGE, blob->n_cached);
     const int fits = begin == sinks && end > begin && end % SLMK_PAGE == 0 && end <= blob->n_cached &&
-                     end <= SLMK_PAGE * slmi_window_page(blob->params.window, sinks / SLMK_PAGE, blob->n_cached);
+                     end <= seen;
     SLM_FAIL_AT_IF(begin == 0 && end == 0 ? 0 : !fits, SLM_ERR_FORMAT, 48,
                    "no window hides tokens %u to %u", begin, end);
     SLM_FAIL_AT_IF(blob->params.window != 0 && blob->n_prefix > 0, SLM_ERR_FORMAT, 36,

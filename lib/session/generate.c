@@ -87,7 +87,7 @@ slm_status slmi_generation_begin(slm_session *session, slmi_sequence *sequence,
     SLM_TRY(check_stops(options, err));
     slmi_batch_leave(session, sequence); /* it was made without this generation's wish for logits */
     if (!sequence->move.active) {
-        /* If the last token is computed, its logits are gone: it is computed once more, with the same bits. */
+        /* If the last token is computed, its logits are gone: it is computed once more, to the same bits. */
         SLM_TRY(slmi_pages_rewind(session, sequence, sequence->n_tokens - 1, sequence->n_tokens, err));
     }
     atomic_store(&session->cancelled[sequence - session->sequences], 0); /* that was another generation's */

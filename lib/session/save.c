@@ -39,7 +39,8 @@ static slm_status describe(const slm_session *session, const slmi_sequence *sequ
     const int keeps_prefix = sequence->prefix != NULL && sequence->n_prefix == sequence->prefix->n_tokens;
     if (keeps_prefix && !options->whole) {
         blob->n_prefix = sequence->n_prefix;
-        blob->n_cached = slmi_max_u32(blob->n_cached, blob->n_prefix); /* the last token may be computed again */
+        /* A generation may be about to compute the prefix's last token again. */
+        blob->n_cached = slmi_max_u32(blob->n_cached, blob->n_prefix);
         blob->fingerprint = sequence->prefix->fingerprint;
         blob->name = (const uint8_t *)sequence->prefix->name;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Draws from large vocabularies, piece by piece: against the naive twin, in turns, given up and not finite. */
+/* Draws from large vocabularies, piece by piece: against the naive twin, in turns, given up, not finite. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -222,10 +222,10 @@ static void survives_random_headers(void **state)
     uint64_t random = 12345;
     uint32_t n_restored = 0;
     sample c;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1200; round++) {
         slm_sequence q;
-        if (round % 500 == 0) {
-            make_sample(&c, round / 500 % N_SAMPLES);
+        if (round % 200 == 0) {
+            make_sample(&c, round / 200 % N_SAMPLES);
         }
         uint8_t *blob = malloc(c.size);
         memcpy(blob, c.blob, c.size);
@@ -245,11 +245,11 @@ static void survives_random_headers(void **state)
             n_restored++;
         }
         free(blob);
-        if (round % 500 == 499) {
+        if (round % 200 == 199) {
             end_sample(&c);
         }
     }
-    assert_true(n_restored > 100 && n_restored < 2000);
+    assert_true(n_restored > 40 && n_restored < 800);
 }
 
 int main(void)

@@ -216,7 +216,7 @@ static int call_after(int call, int k)
     }
     assert_int_equal(status, SLM_OK);
     assert_int_equal(after.n_tokens, n_wanted);
-    if (n_wanted == 0 && call != SET_SAMPLER && call != REPLACE) { /* it ended without an event; begins anew */
+    if (n_wanted == 0 && call != SET_SAMPLER && call != REPLACE) { /* it ended without an event */
         assert_int_equal(after.n_done, 0);
         assert_int_equal(info_of(s, followed).n_tokens, n);
         generate(s, followed, 6, SLM_GENERATE_IGNORE_END);
@@ -234,7 +234,7 @@ static void calls_between_any_two_pieces(void **state)
     for (int call = 0; call < N_CALLS; call++) {
         int k = 0;
         while (call_after(call, k)) {
-            k += k < 30 ? 1 : 4;
+            k += k < 20 ? 1 : 7;
         }
         assert_true(k > 60);
     }

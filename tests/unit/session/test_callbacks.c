@@ -24,6 +24,8 @@ static void call_everything(slm_session *s, slm_sequence q)
     slm_sequence other;
     slm_event event = SLM_EVENT_INIT;
     slm_sequence_info info = SLM_SEQUENCE_INFO_INIT;
+    slm_prefix *prefix;
+    uint32_t value;
     size_t size;
     const int busy = SLM_ERR_BUSY;
     assert_int_equal(slm_session_add_sequence(s, &other, NULL), busy);
@@ -37,6 +39,12 @@ static void call_everything(slm_session *s, slm_sequence q)
     assert_int_equal(slm_session_get_event(s, &event, NULL), busy);
     assert_int_equal(slm_session_get_sequence_info(s, q, &info, NULL), busy);
     assert_int_equal(slm_session_truncate_sequence(s, q, 0, NULL), busy);
+    assert_int_equal(slm_session_replace(s, q, 0, 1, NULL, 0, 0, NULL), busy);
+    assert_int_equal(slm_session_set_u32(s, q, SLM_SEQUENCE_KEEP, 1, NULL), busy);
+    assert_int_equal(slm_session_get_u32(s, q, SLM_SEQUENCE_KEEP, &value, NULL), busy);
+    assert_int_equal(slm_prefix_create(s, q, "name", &prefix, NULL), busy);
+    assert_null(prefix);
+    assert_int_equal(slm_session_append_prefix(s, q, NULL, NULL), busy);
     assert_int_equal(slm_session_save_sequence(s, q, NULL, NULL, 0, &size, NULL), busy);
     assert_int_equal(slm_session_restore_sequence(s, "", 0, NULL, &other, NULL), busy);
 }

@@ -200,7 +200,7 @@ static void is_relative_as_long_as_it_begins_so(void **state)
     future expected, f;
     OK(slm_session_append_prefix(s, q, prefix, NULL));
     assert_int_equal(save_as(s, q, SLM_SAVE_CACHE, 0), 168); /* nothing but the header and the checksum */
-    generate(s, q, 5, SLM_GENERATE_IGNORE_END);              /* the last token is about to be computed again */
+    generate(s, q, 5, SLM_GENERATE_IGNORE_END); /* the last token is to be computed again */
     assert_int_equal(save_as(s, q, SLM_SAVE_CACHE, 0), 168);
     const slm_sequence back = restore(s, 168, prefix);
     look_ahead(s, back, &f);

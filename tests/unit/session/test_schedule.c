@@ -99,7 +99,7 @@ static void priorities_go_first(void **state)
     slm_session_release(s);
 }
 
-/* One that writes has its token in every batch, however long the others' texts are and whatever they weigh. */
+/* One that writes has its token in every batch, however long and important the others' texts are. */
 static void writing_is_steady(void **state)
 {
     (void)state;

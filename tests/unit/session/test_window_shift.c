@@ -67,7 +67,8 @@ static void sees_what_it_saw(void **state)
     static const struct {
         uint32_t first, n_removed;
     } edits[] = {
-        { 64, 64 }, { 64, 128 }, { 64, 320 }, { 64, 384 }, { 128, 64 }, { 128, 256 }, { 200, 64 }, { 320, 64 },
+        { 64, 64 }, { 64, 128 }, { 64, 320 }, { 64, 384 }, { 128, 64 }, { 128, 256 }, { 200, 64 },
+        { 320, 64 },
     };
     for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
         for (uint64_t budget = 0; budget < 2; budget++) {
