@@ -297,6 +297,7 @@ def evaluate(slm, *arguments):
 
 
 def test_eval_agrees_with_the_logits(slm, story, storyteller):
+    import slm as slm_package
     with slm_package.Model(storyteller) as model, model.session(kv_type="f32") as session:
         ids = model.tokenizer.encode(STORY, add_special=True)
         loss = 0.0
