@@ -39,6 +39,21 @@ SLMK_INLINE float32x4_t load_f32(const void *p)
     return vreinterpretq_f32_u8(vld1q_u8(p));
 }
 
+/* Eight integers of 8 bits as float32, two vectors. */
+SLMK_INLINE void float_codes(int8x8_t bytes, float32x4_t *out)
+{
+    const int16x8_t wide = vmovl_s8(bytes);
+    out[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+    out[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide)));
+}
+
+/* Values of Q4 that the low or the high nibbles of 16 bytes stand for. */
+SLMK_INLINE int8x16_t look_up(uint8x16_t bytes, const int high)
+{
+    const uint8x16_t nibbles = high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15));
+    return vqtbl1q_s8(vld1q_s8(slmk_iq4_nl_values), nibbles);
+}
+
 /* x > max ? x : max in each lane: a lane of x that is NaN is ignored, as in ref/. */
 SLMK_INLINE float32x4_t larger(float32x4_t x, float32x4_t max)
 {

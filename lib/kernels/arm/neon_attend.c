@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention over one cache page for NEON, bit for bit as in ref/ (docs/numerics.md). */
 #include "kernels/kv.h"
-#include "kernels/ref/ref.h"
 #include "kernels/arm/neon.h"
 
 /* Query rows that share loads of keys and values. A tile of 4 rows by 4 vectors, or of 1 row by 8,
  * has enough independent accumulators to hide the latency of fma. */
 #define ROWS 4
 #define MAX_VECTORS 8
+
+#define MAX_BLOCKS 4 /* of values whose weights are made together */
 
 /* Query rows of one tile, and what is known of each. */
 typedef struct tile {
@@ -17,6 +18,7 @@ typedef struct tile {
     float p[ROWS][SLMK_PAGE]; /* scores, then their exponentials */
     float old_factor[ROWS];   /* of the running sums */
     float new_factor[ROWS];   /* of this page's sums */
+    float weights[ROWS][SLMK_PAGE][MAX_BLOCKS]; /* Q8, Q4: p times the scales of some blocks */
 } tile;
 
 SLMK_INLINE float32x4_t load_4(uint32_t kv_type, const void *base, size_t at)
@@ -76,6 +78,72 @@ SLMK_INLINE void score_keys(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_
     }
 }
 
+/* Adds q times one element (Q4: the low or the `high` nibbles) of the keys to t. `codes` is a code row of
+ * the first panel, `q` the element of the first query row. */
+SLMK_INLINE void add_codes(float32x4_t t[ROWS][MAX_VECTORS], const slmk_attend *job,
+                           const uint32_t kv_type, const uint32_t n_rows, const uint32_t n_vectors,
+                           const uint8_t *codes, const float *q, const int high)
+{
+    float32x4_t keys[MAX_VECTORS];
+    SLMK_UNROLL
+    for (uint32_t v = 0; v < n_vectors; v += 4) {
+        const uint8x16_t bytes = vld1q_u8(codes + v / 4 * slmk_kv_panel_bytes(kv_type, job->d));
+        const int8x16_t values =
+            kv_type == SLMK_KV_Q8 ? vreinterpretq_s8_u8(bytes) : look_up(bytes, high);
+        float_codes(vget_low_s8(values), keys + v);
+        float_codes(vget_high_s8(values), keys + v + 2);
+    }
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const float32x4_t x = vdupq_n_f32(q[r * job->q_stride]);
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            t[r][v] = vfmaq_f32(t[r][v], x, keys[v]);
+        }
+    }
+}
+
+/* score_keys for Q8 and Q4. */
+SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t panel,
+                              uint32_t n_vectors)
+{
+    const slmk_attend *job = tl->job;
+    const size_t panel_bytes = slmk_kv_panel_bytes(kv_type, job->d);
+    const uint32_t last = slmk_kv_n_blocks(job->d) - 1;
+    for (uint32_t b = 0; b <= last; b++) {
+        const uint8_t *block =
+            (const uint8_t *)job->k + panel * panel_bytes + slmk_kv_key_block(kv_type, b);
+        const uint8_t *codes = block + 16 * sizeof(uint16_t);
+        const float *q = job->q + tl->first * job->q_stride + b * SLMK_KV_BLOCK;
+        const uint32_t n = slmk_kv_block_width(job->d, b);
+        float32x4_t t[ROWS][MAX_VECTORS];
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                t[r][v] = vdupq_n_f32(0);
+            }
+        }
+        for (uint32_t i = 0; i < n; codes += 16) {
+            add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 0);
+            if (kv_type == SLMK_KV_Q4 && i < n) {
+                add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 1);
+            }
+        }
+        const float32x4_t scale = vdupq_n_f32(b == last ? job->scale : 1);
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            const float32x4_t block_scale = load_f16(block + v / 4 * panel_bytes + v % 4 * 8);
+            SLMK_UNROLL
+            for (uint32_t r = 0; r < n_rows; r++) {
+                float *sum = &tl->p[r][16 * panel + 4 * v];
+                const float32x4_t s = b == 0 ? vdupq_n_f32(0) : load_f32(sum);
+                vst1q_f32(sum, vmulq_f32(vfmaq_f32(s, t[r][v], block_scale), scale));
+            }
+        }
+    }
+}
+
 /* Scores of one row become exponentials; the row's maximum and sum take them in. */
 static void soften(tile *tl, uint32_t r)
 {
@@ -106,6 +174,15 @@ static void soften(tile *tl, uint32_t r)
     job->max[row] = all_max;
     job->sum[row] =
         slmk_fmaf(job->sum[row], tl->old_factor[r], slmk_join_lanes(lanes) * tl->new_factor[r]);
+}
+
+/* Merges a weighted sum of 4 channels into the running one. */
+SLMK_INLINE void merge(const tile *tl, uint32_t r, uint32_t channel, float32x4_t sum)
+{
+    const slmk_attend *job = tl->job;
+    float *out = job->out + (tl->first + r) * job->out_stride + channel;
+    const float32x4_t added = vmulq_f32(sum, vdupq_n_f32(tl->new_factor[r]));
+    vst1q_f32(out, vfmaq_f32(added, load_f32(out), vdupq_n_f32(tl->old_factor[r])));
 }
 
 /* Weighted sums of 4 * n_vectors channels from `channel` on, merged into the running ones. */
@@ -139,9 +216,6 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
         const uint32_t row = tl->first + r;
-        float *out = job->out + row * job->out_stride + channel;
-        const float32x4_t old_factor = vdupq_n_f32(tl->old_factor[r]);
-        const float32x4_t new_factor = vdupq_n_f32(tl->new_factor[r]);
         for (uint32_t key = tl->n_common; key < job->n_keys[row]; key++) {
             float32x4_t weight = vdupq_n_f32(tl->p[r][key]);
             SLMK_UNROLL
@@ -152,9 +226,7 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
         }
         SLMK_UNROLL
         for (uint32_t v = 0; v < n_vectors; v++) {
-            float32x4_t added = vmulq_f32(acc[r][v], new_factor);
-            float32x4_t merged = vfmaq_f32(added, load_f32(out + 4 * v), old_factor);
-            vst1q_f32(out + 4 * v, merged);
+            merge(tl, r, channel + 4 * v, acc[r][v]);
         }
     }
 }
@@ -173,12 +245,203 @@ SLMK_INLINE void add_value(uint32_t kv_type, const tile *tl, uint32_t r, uint32_
     *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
 }
 
+/* n (1..4) scales from any address. */
+SLMK_INLINE float32x4_t load_scales(const uint8_t *scales, uint32_t n)
+{
+    uint64_t bits;
+    uint32_t two = 0;
+    uint16_t one = 0;
+    if (n == MAX_BLOCKS) {
+        memcpy(&bits, scales, sizeof bits);
+    } else {
+        if (n >= 2) {
+            memcpy(&two, scales, sizeof two);
+        }
+        if (n % 2 == 1) {
+            memcpy(&one, scales + (n - 1) * sizeof one, sizeof one);
+        }
+        bits = n == 3 ? two | (uint64_t)one << 32 : two | one;
+    }
+    return vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(bits)));
+}
+
+/* Weights of values: p times the scales of blocks [first, first + n_blocks). */
+SLMK_INLINE void weigh_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys,
+                              uint32_t first, uint32_t n_blocks)
+{
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, tl->job->d);
+    const uint8_t *scales = (const uint8_t *)tl->job->v + first * sizeof(uint16_t);
+    for (uint32_t key = 0; key < n_keys; key++, scales += row_bytes) {
+        const float32x4_t four = load_scales(scales, n_blocks);
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            vst1q_f32(tl->weights[r][key], vmulq_n_f32(four, tl->p[r][key]));
+        }
+    }
+}
+
+/* One value's channels of vectors 0 .. n_vectors - 1; see add_value_codes. */
+SLMK_INLINE void load_value_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n_vectors,
+                                  float32x4_t *values)
+{
+    if (kv_type == SLMK_KV_Q8) {
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v += 2) {
+            float_codes(vreinterpret_s8_u8(vld1_u8(codes + 4 * v)), values + v);
+        }
+        return;
+    }
+    const uint8x16_t bytes =
+        n_vectors == 8 ? vld1q_u8(codes) : vcombine_u8(vld1_u8(codes), vdup_n_u8(0));
+    const int8x16_t low = look_up(bytes, 0), high = look_up(bytes, 1);
+    float_codes(vget_low_s8(low), values);
+    float_codes(vget_low_s8(high), values + n_vectors / 2);
+    if (n_vectors == 8) {
+        float_codes(vget_high_s8(low), values + 2);
+        float_codes(vget_high_s8(high), values + 6);
+    }
+}
+
+/* Part of a block of values, and where it lies. */
+typedef struct part {
+    uint32_t block;   /* of the head */
+    uint32_t weight;  /* its index in tile.weights */
+    uint32_t width;   /* elements of the block */
+    uint32_t first;   /* byte of the block's codes */
+} part;
+
+/* add_values for Q8 and Q4: n_vectors is 2 (Q8 only), 4 or 8. Q4 has half of the vectors from the low
+ * nibbles and half from the high ones. */
+SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_rows, const part *at,
+                                 uint32_t n_vectors)
+{
+    const slmk_attend *job = tl->job;
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
+    const uint8_t *codes =
+        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block) + at->first;
+    float32x4_t acc[ROWS][MAX_VECTORS], values[MAX_VECTORS];
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            acc[r][v] = vdupq_n_f32(0);
+        }
+    }
+    for (uint32_t key = 0; key < tl->n_common; key++) {
+        load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const float32x4_t weight = vdupq_n_f32(tl->weights[r][key][at->weight]);
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                acc[r][v] = vfmaq_f32(acc[r][v], weight, values[v]);
+            }
+        }
+    }
+    const uint32_t per_nibble = kv_type == SLMK_KV_Q4 ? n_vectors / 2 : n_vectors;
+    const uint32_t channel = at->block * SLMK_KV_BLOCK + at->first;
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + r]; key++) {
+            const float32x4_t weight = vdupq_n_f32(tl->weights[r][key][at->weight]);
+            load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                acc[r][v] = vfmaq_f32(acc[r][v], weight, values[v]);
+            }
+        }
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            const uint32_t half = v / per_nibble * ((at->width + 1) / 2);
+            merge(tl, r, channel + half + v % per_nibble * 4, acc[r][v]);
+        }
+    }
+}
+
+/* The same for channel i of the block and one row. */
+SLMK_INLINE void add_value_code(uint32_t kv_type, const tile *tl, uint32_t r, const part *at,
+                                uint32_t i)
+{
+    const slmk_attend *job = tl->job;
+    const uint32_t row = tl->first + r;
+    const uint8_t *codes =
+        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block);
+    float *out = job->out + row * job->out_stride + at->block * SLMK_KV_BLOCK + i;
+    float value = 0;
+    for (uint32_t key = 0; key < job->n_keys[row]; key++) {
+        const int32_t code = slmk_kv_value_code(kv_type, codes, i, at->width);
+        value = slmk_fmaf(tl->weights[r][key][at->weight], (float)code, value);
+        codes += slmk_kv_row_bytes(kv_type, job->d);
+    }
+    *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
+}
+
+/* All channels of a block. */
+SLMK_INLINE void add_block(uint32_t kv_type, const tile *tl, uint32_t n_rows, part *at)
+{
+    const uint32_t n = at->width;
+    const uint32_t nibbles = kv_type == SLMK_KV_Q4 ? 2 : 1;
+    const uint32_t n_bytes = (uint32_t)slmk_kv_code_bytes(kv_type, n);
+    const uint32_t n_full = n / nibbles; /* bytes without a nibble left over */
+    const uint32_t n_vectors = n_rows == 1 ? 8 : 4;
+    const uint32_t step = 4 * n_vectors / nibbles;
+    at->first = 0;
+    for (; at->first + step <= n_full; at->first += step) {
+        add_value_codes(kv_type, tl, n_rows, at, n_vectors);
+    }
+    for (; at->first + 8 <= n_full; at->first += 8) {
+        add_value_codes(kv_type, tl, n_rows, at, 2 * nibbles);
+    }
+    for (uint32_t i = at->first; i < n; i++) {
+        if (i == n_bytes) {
+            i += at->first; /* the high nibbles, too, are done so far */
+        }
+        for (uint32_t r = 0; r < n_rows && i < n; r++) {
+            add_value_code(kv_type, tl, r, at, i);
+        }
+    }
+}
+
+SLMK_INLINE void add_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys)
+{
+    const uint32_t d = tl->job->d, n_blocks = slmk_kv_n_blocks(d);
+    for (uint32_t b = 0; b < n_blocks; b++) {
+        const uint32_t left = n_blocks - b;
+        if (b % MAX_BLOCKS == 0) {
+            weigh_blocks(kv_type, tl, n_rows, n_keys, b, left < MAX_BLOCKS ? left : MAX_BLOCKS);
+        }
+        part at = { b, b % MAX_BLOCKS, slmk_kv_block_width(d, b), 0 };
+        add_block(kv_type, tl, n_rows, &at);
+    }
+}
+
+/* All channels for the float types. */
+SLMK_INLINE void add_channels(uint32_t kv_type, const tile *tl, uint32_t n_rows)
+{
+    const uint32_t d = tl->job->d, n_vectors = n_rows == 1 ? 8 : 4;
+    uint32_t i = 0;
+    for (; i + 4 * n_vectors <= d; i += 4 * n_vectors) {
+        add_values(kv_type, tl, n_rows, i, n_vectors);
+    }
+    for (; i + 4 <= d; i += 4) {
+        add_values(kv_type, tl, n_rows, i, 1);
+    }
+    for (; i < d; i++) {
+        for (uint32_t r = 0; r < n_rows; r++) {
+            add_value(kv_type, tl, r, i);
+        }
+    }
+}
+
 /* n_rows (1 or ROWS) rows that see at least one key each. */
 SLMK_INLINE void attend_rows(uint32_t kv_type, const slmk_attend *job, uint32_t first,
                              uint32_t n_rows)
 {
-    const uint32_t d = job->d, n_vectors = n_rows == 1 ? 8 : 4;
-    tile tl = { .job = job, .first = first, .n_common = SLMK_PAGE };
+    const uint32_t n_vectors = n_rows == 1 ? 8 : 4;
+    tile tl;
+    tl.job = job;
+    tl.first = first;
+    tl.n_common = SLMK_PAGE;
     uint32_t n_most = 0;
     for (uint32_t r = 0; r < n_rows; r++) {
         uint32_t n = job->n_keys[first + r];
@@ -186,22 +449,19 @@ SLMK_INLINE void attend_rows(uint32_t kv_type, const slmk_attend *job, uint32_t 
         n_most = n > n_most ? n : n_most;
     }
     for (uint32_t key = 0; key < n_most; key += 4 * n_vectors) {
-        score_keys(kv_type, &tl, n_rows, key / 16, n_vectors);
+        if (slmk_kv_has_blocks(kv_type)) {
+            score_blocks(kv_type, &tl, n_rows, key / 16, n_vectors);
+        } else {
+            score_keys(kv_type, &tl, n_rows, key / 16, n_vectors);
+        }
     }
     for (uint32_t r = 0; r < n_rows; r++) {
         soften(&tl, r);
     }
-    uint32_t i = 0;
-    for (; i + 4 * n_vectors <= d; i += 4 * n_vectors) {
-        add_values(kv_type, &tl, n_rows, i, n_vectors);
-    }
-    for (; i + 4 <= d; i += 4) {
-        add_values(kv_type, &tl, n_rows, i, 1);
-    }
-    for (; i < d; i++) {
-        for (uint32_t r = 0; r < n_rows; r++) {
-            add_value(kv_type, &tl, r, i);
-        }
+    if (slmk_kv_has_blocks(kv_type)) {
+        add_blocks(kv_type, &tl, n_rows, n_most);
+    } else {
+        add_channels(kv_type, &tl, n_rows);
     }
 }
 
@@ -224,53 +484,10 @@ SLMK_INLINE void attend(uint32_t kv_type, const slmk_attend *job)
 
 void slmk_attend_neon(const slmk_attend *job)
 {
-    if (slmk_kv_has_blocks(job->kv_type)) {
-        slmk_attend_ref(job);
-        return;
-    }
-    if (job->kv_type == SLMK_KV_F32) {
-        attend(SLMK_KV_F32, job);
-    } else {
-        attend(SLMK_KV_F16, job);
-    }
-}
-
-void slmk_store_key_neon(const float *key, uint32_t d, uint32_t kv_type, uint32_t lane, void *panel)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        slmk_store_key_ref(key, d, kv_type, lane, panel);
-        return;
-    }
-    if (kv_type == SLMK_KV_F32) {
-        float *keys = panel;
-        for (uint32_t i = 0; i < d; i++) {
-            keys[(size_t)i * 16 + lane] = key[i];
-        }
-        return;
-    }
-    uint16_t *keys = panel;
-    for (uint32_t i = 0; i < d; i++) {
-        keys[(size_t)i * 16 + lane] = slmk_f32_to_f16(key[i]);
-    }
-}
-
-void slmk_store_value_neon(const float *value, uint32_t d, uint32_t kv_type, void *row)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        slmk_store_value_ref(value, d, kv_type, row);
-        return;
-    }
-    if (kv_type == SLMK_KV_F32) {
-        memcpy(row, value, d * sizeof *value);
-        return;
-    }
-    uint16_t *values = row;
-    uint32_t i = 0;
-    for (; i + 4 <= d; i += 4) {
-        float16x4_t halves = vcvt_f16_f32(load_f32(value + i));
-        vst1_u16(values + i, vreinterpret_u16_f16(halves));
-    }
-    for (; i < d; i++) {
-        values[i] = slmk_f32_to_f16(value[i]);
+    switch (job->kv_type) {
+    case SLMK_KV_F32: attend(SLMK_KV_F32, job); break;
+    case SLMK_KV_Q8: attend(SLMK_KV_Q8, job); break;
+    case SLMK_KV_Q4: attend(SLMK_KV_Q4, job); break;
+    default: attend(SLMK_KV_F16, job); break;
     }
 }
