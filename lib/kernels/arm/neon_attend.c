@@ -3,10 +3,16 @@
 #include "kernels/kv.h"
 #include "kernels/arm/neon.h"
 
-/* Query rows that share loads of keys and values. A tile of 4 rows by 4 vectors, or of 1 row by 8,
- * has enough independent accumulators to hide the latency of fma. */
+/* Query rows that share loads of keys and values, and vectors of keys or channels that are worked on
+ * together: enough independent accumulators to hide the latency of fma, and no more than there are
+ * registers. */
 #define ROWS 4
 #define MAX_VECTORS 8
+
+SLMK_INLINE uint32_t vectors_of(uint32_t n_rows)
+{
+    return n_rows <= 2 ? MAX_VECTORS : 4;
+}
 
 #define MAX_BLOCKS 4 /* of values whose weights are made together */
 
@@ -383,7 +389,7 @@ SLMK_INLINE void add_block(uint32_t kv_type, const tile *tl, uint32_t n_rows, pa
     const uint32_t nibbles = kv_type == SLMK_KV_Q4 ? 2 : 1;
     const uint32_t n_bytes = (uint32_t)slmk_kv_code_bytes(kv_type, n);
     const uint32_t n_full = n / nibbles; /* bytes without a nibble left over */
-    const uint32_t n_vectors = n_rows == 1 ? 8 : 4;
+    const uint32_t n_vectors = vectors_of(n_rows);
     const uint32_t step = 4 * n_vectors / nibbles;
     at->first = 0;
     for (; at->first + step <= n_full; at->first += step) {
@@ -418,7 +424,7 @@ SLMK_INLINE void add_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_
 /* All channels for the float types. */
 SLMK_INLINE void add_channels(uint32_t kv_type, const tile *tl, uint32_t n_rows)
 {
-    const uint32_t d = tl->job->d, n_vectors = n_rows == 1 ? 8 : 4;
+    const uint32_t d = tl->job->d, n_vectors = vectors_of(n_rows);
     uint32_t i = 0;
     for (; i + 4 * n_vectors <= d; i += 4 * n_vectors) {
         add_values(kv_type, tl, n_rows, i, n_vectors);
@@ -433,11 +439,11 @@ SLMK_INLINE void add_channels(uint32_t kv_type, const tile *tl, uint32_t n_rows)
     }
 }
 
-/* n_rows (1 or ROWS) rows that see at least one key each. */
+/* n_rows (1..ROWS, constant) rows that see at least one key each. */
 SLMK_INLINE void attend_rows(uint32_t kv_type, const slmk_attend *job, uint32_t first,
                              uint32_t n_rows)
 {
-    const uint32_t n_vectors = n_rows == 1 ? 8 : 4;
+    const uint32_t n_vectors = vectors_of(n_rows);
     tile tl;
     tl.job = job;
     tl.first = first;
@@ -468,17 +474,19 @@ SLMK_INLINE void attend_rows(uint32_t kv_type, const slmk_attend *job, uint32_t 
 SLMK_INLINE void attend(uint32_t kv_type, const slmk_attend *job)
 {
     const uint32_t *n = job->n_keys;
-    uint32_t r = 0;
-    while (r < job->n_rows) {
-        if (job->n_rows - r >= ROWS && n[r] && n[r + 1] && n[r + 2] && n[r + 3]) {
-            attend_rows(kv_type, job, r, ROWS);
-            r += ROWS;
-        } else {
-            if (n[r]) {
-                attend_rows(kv_type, job, r, 1);
-            }
-            r++;
+    for (uint32_t r = 0; r < job->n_rows;) {
+        uint32_t n_tile = 0;
+        while (n_tile < ROWS && r + n_tile < job->n_rows && n[r + n_tile] > 0) {
+            n_tile++;
         }
+        switch (n_tile) {
+        case 0: break;
+        case 1: attend_rows(kv_type, job, r, 1); break;
+        case 2: attend_rows(kv_type, job, r, 2); break;
+        case 3: attend_rows(kv_type, job, r, 3); break;
+        default: attend_rows(kv_type, job, r, ROWS); break;
+        }
+        r += n_tile > 0 ? n_tile : 1;
     }
 }
 

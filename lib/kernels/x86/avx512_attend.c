@@ -393,8 +393,11 @@ SLMK_INLINE void attend_rows(const slmk_attend *job, const uint32_t kv_type)
     for (; row + MAX_ROWS <= job->n_rows; row += MAX_ROWS) {
         attend_tile(job, kv_type, MAX_ROWS, row);
     }
-    for (; row < job->n_rows; row++) {
-        attend_tile(job, kv_type, 1, row);
+    switch (job->n_rows - row) {
+    case 1: attend_tile(job, kv_type, 1, row); break;
+    case 2: attend_tile(job, kv_type, 2, row); break;
+    case 3: attend_tile(job, kv_type, 3, row); break;
+    default: break;
     }
 }
 
