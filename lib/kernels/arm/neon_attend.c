@@ -25,6 +25,7 @@ typedef struct tile {
     float old_factor[ROWS];   /* of the running sums */
     float new_factor[ROWS];   /* of this page's sums */
     float weights[ROWS][SLMK_PAGE][MAX_BLOCKS]; /* Q8, Q4: p times the scales of some blocks */
+    int8_t codes[SLMK_PAGE][SLMK_KV_BLOCK];     /* Q4: one block of the values, or of keys */
 } tile;
 
 SLMK_INLINE float32x4_t load_4(uint32_t kv_type, const void *base, size_t at)
@@ -84,29 +85,19 @@ SLMK_INLINE void score_keys(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_
     }
 }
 
-/* Adds q times one element (Q4: the low or the `high` nibbles) of the keys to t. `codes` is a code row of
- * the first panel, `q` the element of the first query row. */
-SLMK_INLINE void add_codes(float32x4_t t[ROWS][MAX_VECTORS], const slmk_attend *job,
-                           const uint32_t kv_type, const uint32_t n_rows, const uint32_t n_vectors,
-                           const uint8_t *codes, const float *q, const int high)
+/* Code rows of a panel's block of n elements as in Q8; for Q4 they are made in `space`. */
+SLMK_INLINE const int8_t *key_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n,
+                                    int8_t *space)
 {
-    float32x4_t keys[MAX_VECTORS];
-    SLMK_UNROLL
-    for (uint32_t v = 0; v < n_vectors; v += 4) {
-        const uint8x16_t bytes = vld1q_u8(codes + v / 4 * slmk_kv_panel_bytes(kv_type, job->d));
-        const int8x16_t values =
-            kv_type == SLMK_KV_Q8 ? vreinterpretq_s8_u8(bytes) : look_up(bytes, high);
-        float_codes(vget_low_s8(values), keys + v);
-        float_codes(vget_high_s8(values), keys + v + 2);
+    if (kv_type == SLMK_KV_Q8) {
+        return (const int8_t *)codes;
     }
-    SLMK_UNROLL
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const float32x4_t x = vdupq_n_f32(q[r * job->q_stride]);
-        SLMK_UNROLL
-        for (uint32_t v = 0; v < n_vectors; v++) {
-            t[r][v] = vfmaq_f32(t[r][v], x, keys[v]);
-        }
+    for (uint32_t i = 0; i < n; i += 2) {
+        const uint8x16_t bytes = vld1q_u8(codes + i / 2 * SLMK_ROWS);
+        vst1q_s8(space + i * SLMK_ROWS, look_up(bytes, 0));
+        vst1q_s8(space + (i + 1) * SLMK_ROWS, look_up(bytes, 1));
     }
+    return space;
 }
 
 /* score_keys for Q8 and Q4. */
@@ -119,10 +110,15 @@ SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
     for (uint32_t b = 0; b <= last; b++) {
         const uint8_t *block =
             (const uint8_t *)job->k + panel * panel_bytes + slmk_kv_key_block(kv_type, b);
-        const uint8_t *codes = block + 16 * sizeof(uint16_t);
         const float *q = job->q + tl->first * job->q_stride + b * SLMK_KV_BLOCK;
         const uint32_t n = slmk_kv_block_width(job->d, b);
+        const int8_t *codes[MAX_VECTORS / 4];
         float32x4_t t[ROWS][MAX_VECTORS];
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_vectors / 4; p++) {
+            codes[p] = key_codes(kv_type, block + p * panel_bytes + 16 * sizeof(uint16_t), n,
+                                 tl->codes[p * SLMK_ROWS]);
+        }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
             SLMK_UNROLL
@@ -130,10 +126,19 @@ SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
                 t[r][v] = vdupq_n_f32(0);
             }
         }
-        for (uint32_t i = 0; i < n; codes += 16) {
-            add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 0);
-            if (kv_type == SLMK_KV_Q4 && i < n) {
-                add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 1);
+        for (uint32_t i = 0; i < n; i++) {
+            float32x4_t keys[MAX_VECTORS];
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v += 2) {
+                float_codes(vld1_s8(codes[v / 4] + i * SLMK_ROWS + v % 4 * 4), keys + v);
+            }
+            SLMK_UNROLL
+            for (uint32_t r = 0; r < n_rows; r++) {
+                const float32x4_t x = vdupq_n_f32(q[r * job->q_stride + i]);
+                SLMK_UNROLL
+                for (uint32_t v = 0; v < n_vectors; v++) {
+                    t[r][v] = vfmaq_f32(t[r][v], x, keys[v]);
+                }
             }
         }
         const float32x4_t scale = vdupq_n_f32(b == last ? job->scale : 1);
@@ -286,46 +291,75 @@ SLMK_INLINE void weigh_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
     }
 }
 
-/* One value's channels of vectors 0 .. n_vectors - 1; see add_value_codes. */
-SLMK_INLINE void load_value_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n_vectors,
-                                  float32x4_t *values)
+/* n (1..15) bytes from any address, and zeros. */
+SLMK_INLINE uint8x16_t load_part(const uint8_t *from, uint32_t n)
 {
-    if (kv_type == SLMK_KV_Q8) {
-        SLMK_UNROLL
-        for (uint32_t v = 0; v < n_vectors; v += 2) {
-            float_codes(vreinterpret_s8_u8(vld1_u8(codes + 4 * v)), values + v);
-        }
-        return;
+    uint64_t first = 0, rest = 0;
+    uint32_t four, shift = 0;
+    uint16_t two;
+    if (n & 8) {
+        memcpy(&first, from, sizeof first);
+        from += sizeof first;
     }
-    const uint8x16_t bytes =
-        n_vectors == 8 ? vld1q_u8(codes) : vcombine_u8(vld1_u8(codes), vdup_n_u8(0));
-    const int8x16_t low = look_up(bytes, 0), high = look_up(bytes, 1);
-    float_codes(vget_low_s8(low), values);
-    float_codes(vget_low_s8(high), values + n_vectors / 2);
-    if (n_vectors == 8) {
-        float_codes(vget_high_s8(low), values + 2);
-        float_codes(vget_high_s8(high), values + 6);
+    if (n & 4) {
+        memcpy(&four, from, sizeof four);
+        rest = four;
+        from += sizeof four;
+        shift = 32;
     }
+    if (n & 2) {
+        memcpy(&two, from, sizeof two);
+        rest |= (uint64_t)two << shift;
+        from += sizeof two;
+        shift += 16;
+    }
+    if (n & 1) {
+        rest |= (uint64_t)*from << shift;
+    }
+    const uint64x2_t bytes = n & 8 ? vcombine_u64(vcreate_u64(first), vcreate_u64(rest))
+                                   : vcombine_u64(vcreate_u64(rest), vcreate_u64(0));
+    return vreinterpretq_u8_u64(bytes);
 }
 
-/* Part of a block of values, and where it lies. */
-typedef struct part {
-    uint32_t block;   /* of the head */
-    uint32_t weight;  /* its index in tile.weights */
-    uint32_t width;   /* elements of the block */
-    uint32_t first;   /* byte of the block's codes */
-} part;
+/* Codes of one block of the values, `stride` bytes from key to key, and their weights. */
+typedef struct value_block {
+    const int8_t *codes;
+    size_t stride;
+    uint32_t n;       /* elements */
+    uint32_t channel; /* of the first */
+    uint32_t weight;  /* index in tile.weights */
+} value_block;
 
-/* add_values for Q8 and Q4: n_vectors is 2 (Q8 only), 4 or 8. Q4 has half of the vectors from the low
- * nibbles and half from the high ones. */
-SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_rows, const part *at,
-                                 uint32_t n_vectors)
+/* Block b of the first n_keys values; for Q4 the codes are made in the tile. */
+SLMK_INLINE value_block find_values(uint32_t kv_type, tile *tl, uint32_t n_keys, uint32_t b)
+{
+    const uint32_t d = tl->job->d;
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, d);
+    const uint8_t *codes = (const uint8_t *)tl->job->v + slmk_kv_value_codes(kv_type, d, b);
+    value_block at = { (const int8_t *)codes, row_bytes, slmk_kv_block_width(d, b),
+                       b * SLMK_KV_BLOCK, b % MAX_BLOCKS };
+    if (kv_type == SLMK_KV_Q8) {
+        return at;
+    }
+    const uint32_t half = (at.n + 1) / 2;
+    for (uint32_t key = 0; key < n_keys; key++, codes += row_bytes) {
+        const uint8x16_t bytes =
+            half == SLMK_KV_BLOCK / 2 ? vld1q_u8(codes) : load_part(codes, half);
+        vst1q_s8(tl->codes[key], look_up(bytes, 0));
+        vst1q_s8(tl->codes[key] + half, look_up(bytes, 1));
+    }
+    at.codes = tl->codes[0];
+    at.stride = SLMK_KV_BLOCK;
+    return at;
+}
+
+/* add_values for 4 * n_vectors elements of a block from element i on. */
+SLMK_INLINE void add_codes(const tile *tl, uint32_t n_rows, const value_block *at, uint32_t i,
+                           uint32_t n_vectors)
 {
     const slmk_attend *job = tl->job;
-    const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
-    const uint8_t *codes =
-        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block) + at->first;
-    float32x4_t acc[ROWS][MAX_VECTORS], values[MAX_VECTORS];
+    const int8_t *codes = at->codes + i;
+    float32x4_t acc[ROWS][MAX_VECTORS];
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
         SLMK_UNROLL
@@ -334,7 +368,11 @@ SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_ro
         }
     }
     for (uint32_t key = 0; key < tl->n_common; key++) {
-        load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
+        float32x4_t values[MAX_VECTORS];
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v += 2) {
+            float_codes(vld1_s8(codes + key * at->stride + 4 * v), values + v);
+        }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
             const float32x4_t weight = vdupq_n_f32(tl->weights[r][key][at->weight]);
@@ -344,80 +382,61 @@ SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_ro
             }
         }
     }
-    const uint32_t per_nibble = kv_type == SLMK_KV_Q4 ? n_vectors / 2 : n_vectors;
-    const uint32_t channel = at->block * SLMK_KV_BLOCK + at->first;
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
         for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + r]; key++) {
             const float32x4_t weight = vdupq_n_f32(tl->weights[r][key][at->weight]);
-            load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
             SLMK_UNROLL
-            for (uint32_t v = 0; v < n_vectors; v++) {
-                acc[r][v] = vfmaq_f32(acc[r][v], weight, values[v]);
+            for (uint32_t v = 0; v < n_vectors; v += 2) {
+                float32x4_t values[2];
+                float_codes(vld1_s8(codes + key * at->stride + 4 * v), values);
+                acc[r][v] = vfmaq_f32(acc[r][v], weight, values[0]);
+                acc[r][v + 1] = vfmaq_f32(acc[r][v + 1], weight, values[1]);
             }
         }
         SLMK_UNROLL
         for (uint32_t v = 0; v < n_vectors; v++) {
-            const uint32_t half = v / per_nibble * ((at->width + 1) / 2);
-            merge(tl, r, channel + half + v % per_nibble * 4, acc[r][v]);
+            merge(tl, r, at->channel + i + 4 * v, acc[r][v]);
         }
     }
 }
 
-/* The same for channel i of the block and one row. */
-SLMK_INLINE void add_value_code(uint32_t kv_type, const tile *tl, uint32_t r, const part *at,
-                                uint32_t i)
+/* The same for one element and one row. */
+SLMK_INLINE void add_code(const tile *tl, uint32_t r, const value_block *at, uint32_t i)
 {
     const slmk_attend *job = tl->job;
     const uint32_t row = tl->first + r;
-    const uint8_t *codes =
-        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block);
-    float *out = job->out + row * job->out_stride + at->block * SLMK_KV_BLOCK + i;
+    float *out = job->out + row * job->out_stride + at->channel + i;
     float value = 0;
     for (uint32_t key = 0; key < job->n_keys[row]; key++) {
-        const int32_t code = slmk_kv_value_code(kv_type, codes, i, at->width);
-        value = slmk_fmaf(tl->weights[r][key][at->weight], (float)code, value);
-        codes += slmk_kv_row_bytes(kv_type, job->d);
+        const float code = at->codes[key * at->stride + i];
+        value = slmk_fmaf(tl->weights[r][key][at->weight], code, value);
     }
     *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
 }
 
-/* All channels of a block. */
-SLMK_INLINE void add_block(uint32_t kv_type, const tile *tl, uint32_t n_rows, part *at)
-{
-    const uint32_t n = at->width;
-    const uint32_t nibbles = kv_type == SLMK_KV_Q4 ? 2 : 1;
-    const uint32_t n_bytes = (uint32_t)slmk_kv_code_bytes(kv_type, n);
-    const uint32_t n_full = n / nibbles; /* bytes without a nibble left over */
-    const uint32_t n_vectors = vectors_of(n_rows);
-    const uint32_t step = 4 * n_vectors / nibbles;
-    at->first = 0;
-    for (; at->first + step <= n_full; at->first += step) {
-        add_value_codes(kv_type, tl, n_rows, at, n_vectors);
-    }
-    for (; at->first + 8 <= n_full; at->first += 8) {
-        add_value_codes(kv_type, tl, n_rows, at, 2 * nibbles);
-    }
-    for (uint32_t i = at->first; i < n; i++) {
-        if (i == n_bytes) {
-            i += at->first; /* the high nibbles, too, are done so far */
-        }
-        for (uint32_t r = 0; r < n_rows && i < n; r++) {
-            add_value_code(kv_type, tl, r, at, i);
-        }
-    }
-}
-
+/* All channels for Q8 and Q4. */
 SLMK_INLINE void add_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys)
 {
-    const uint32_t d = tl->job->d, n_blocks = slmk_kv_n_blocks(d);
+    const uint32_t n_blocks = slmk_kv_n_blocks(tl->job->d), n_vectors = vectors_of(n_rows);
     for (uint32_t b = 0; b < n_blocks; b++) {
-        const uint32_t left = n_blocks - b;
         if (b % MAX_BLOCKS == 0) {
+            const uint32_t left = n_blocks - b;
             weigh_blocks(kv_type, tl, n_rows, n_keys, b, left < MAX_BLOCKS ? left : MAX_BLOCKS);
         }
-        part at = { b, b % MAX_BLOCKS, slmk_kv_block_width(d, b), 0 };
-        add_block(kv_type, tl, n_rows, &at);
+        const value_block at = find_values(kv_type, tl, n_keys, b);
+        uint32_t i = 0;
+        for (; i + 4 * n_vectors <= at.n; i += 4 * n_vectors) {
+            add_codes(tl, n_rows, &at, i, n_vectors);
+        }
+        for (; i + 8 <= at.n; i += 8) {
+            add_codes(tl, n_rows, &at, i, 2);
+        }
+        for (; i < at.n; i++) {
+            for (uint32_t r = 0; r < n_rows; r++) {
+                add_code(tl, r, &at, i);
+            }
+        }
     }
 }
 

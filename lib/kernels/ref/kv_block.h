@@ -20,7 +20,7 @@ static const float slmk_kv_tries[SLMK_KV_TRIES] = { -0.92f / 127, -1.08f / 127, 
 static const float slmk_kv_middles[15] = { -115.5f, -93.5f, -74, -57, -42, -28.5f, -16, -4.5f,
                                            7,       19,     31.5f, 45.5f, 61, 79, 101 };
 
-/* Code of an element that cannot be represented: the table's smallest value. */
+/* Code of all elements of a Q4 block whose scale is 0 or NaN; its value is 1. */
 #define SLMK_KV_Q4_ZERO 8
 
 /* Nearest even; what is too large becomes the largest finite half. */

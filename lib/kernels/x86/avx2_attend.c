@@ -25,6 +25,7 @@ typedef struct tile {
     float old_factor[ROWS];   /* of the running sums */
     float new_factor[ROWS];   /* of this page's sums */
     float weights[ROWS][SLMK_PAGE][MAX_BLOCKS]; /* Q8, Q4: p times the scales of some blocks */
+    int8_t codes[SLMK_PAGE][SLMK_KV_BLOCK];     /* Q4: one block of the values, or of keys */
 } tile;
 
 SLMK_INLINE __m256 load_8(uint32_t kv_type, const void *base, size_t at)
@@ -85,45 +86,31 @@ SLMK_INLINE void score_keys(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_
 }
 
 /* Eight integers of 8 bits as float32. */
-SLMK_INLINE __m256 float_codes(__m128i bytes)
+SLMK_INLINE __m256 float_codes(const int8_t *codes)
 {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes_8(codes)));
 }
 
-/* Values of the codes in the low or, from shift 4 on, the high nibbles of 16 bytes. */
-SLMK_INLINE __m128i look_up(__m128i bytes, const int shift)
+/* Q4: what the low nibbles stand for, then what the high ones do. */
+SLMK_INLINE __m256i look_up(__m128i bytes)
 {
-    const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(bytes, shift), _mm_set1_epi8(15));
-    return _mm_shuffle_epi8(load_bytes_16(slmk_iq4_nl_values), nibbles);
+    const __m256i values = _mm256_broadcastsi128_si256(load_bytes_16(slmk_iq4_nl_values));
+    const __m256i shifts = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
+    const __m256i nibbles = _mm256_srlv_epi32(_mm256_broadcastsi128_si256(bytes), shifts);
+    return _mm256_shuffle_epi8(values, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
 }
 
-/* Adds q times one element (Q4: the low, or with `shift` 4 the high nibbles) of the keys to t. `codes` is
- * a code row of the first panel, `q` the element of the first query row. */
-SLMK_INLINE void add_codes(__m256 t[ROWS][MAX_VECTORS], const slmk_attend *job,
-                           const uint32_t kv_type, const uint32_t n_rows, const uint32_t n_vectors,
-                           const uint8_t *codes, const float *q, const int shift)
+/* Code rows of a panel's block of n elements as in Q8; for Q4 they are made in `space`. */
+SLMK_INLINE const int8_t *key_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n,
+                                    int8_t *space)
 {
-    __m256 keys[MAX_VECTORS];
-    SLMK_UNROLL
-    for (uint32_t v = 0; v < n_vectors; v += 2) {
-        const uint8_t *from = codes + v / 2 * slmk_kv_panel_bytes(kv_type, job->d);
-        if (kv_type == SLMK_KV_Q8) {
-            keys[v] = float_codes(load_bytes_8(from));
-            keys[v + 1] = float_codes(load_bytes_8(from + 8));
-        } else {
-            const __m128i values = look_up(load_bytes_16(from), shift);
-            keys[v] = float_codes(values);
-            keys[v + 1] = float_codes(_mm_unpackhi_epi64(values, values));
-        }
+    if (kv_type == SLMK_KV_Q8) {
+        return (const int8_t *)codes;
     }
-    SLMK_UNROLL
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const __m256 x = broadcast_f32(q + r * job->q_stride);
-        SLMK_UNROLL
-        for (uint32_t v = 0; v < n_vectors; v++) {
-            t[r][v] = _mm256_fmadd_ps(x, keys[v], t[r][v]);
-        }
+    for (uint32_t i = 0; i < n; i += 2) {
+        store_bytes(space + i * SLMK_ROWS, look_up(load_bytes_16(codes + i / 2 * SLMK_ROWS)));
     }
+    return space;
 }
 
 /* score_keys for Q8 and Q4. */
@@ -136,10 +123,15 @@ SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
     for (uint32_t b = 0; b <= last; b++) {
         const uint8_t *block =
             (const uint8_t *)job->k + panel * panel_bytes + slmk_kv_key_block(kv_type, b);
-        const uint8_t *codes = block + 16 * sizeof(uint16_t);
         const float *q = job->q + tl->first * job->q_stride + b * SLMK_KV_BLOCK;
         const uint32_t n = slmk_kv_block_width(job->d, b);
+        const int8_t *codes[MAX_VECTORS / 2];
         __m256 t[ROWS][MAX_VECTORS];
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_vectors / 2; p++) {
+            codes[p] = key_codes(kv_type, block + p * panel_bytes + 16 * sizeof(uint16_t), n,
+                                 tl->codes[p * SLMK_ROWS]);
+        }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
             SLMK_UNROLL
@@ -147,10 +139,19 @@ SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
                 t[r][v] = _mm256_setzero_ps();
             }
         }
-        for (uint32_t i = 0; i < n; codes += 16) {
-            add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 0);
-            if (kv_type == SLMK_KV_Q4 && i < n) {
-                add_codes(t, job, kv_type, n_rows, n_vectors, codes, q + i++, 4);
+        for (uint32_t i = 0; i < n; i++) {
+            __m256 keys[MAX_VECTORS];
+            SLMK_UNROLL
+            for (uint32_t v = 0; v < n_vectors; v++) {
+                keys[v] = float_codes(codes[v / 2] + i * SLMK_ROWS + v % 2 * 8);
+            }
+            SLMK_UNROLL
+            for (uint32_t r = 0; r < n_rows; r++) {
+                const __m256 x = broadcast_f32(q + r * job->q_stride + i);
+                SLMK_UNROLL
+                for (uint32_t v = 0; v < n_vectors; v++) {
+                    t[r][v] = _mm256_fmadd_ps(x, keys[v], t[r][v]);
+                }
             }
         }
         const __m256 scale = _mm256_set1_ps(b == last ? job->scale : 1);
@@ -311,45 +312,77 @@ SLMK_INLINE void weigh_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
     }
 }
 
-/* One value's channels of vectors 0 .. n_vectors - 1; see add_value_codes. */
-SLMK_INLINE void load_value_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n_vectors,
-                                  __m256 *values)
+/* n (1..15) bytes from any address, and zeros. */
+SLMK_INLINE __m128i load_part(const uint8_t *from, uint32_t n)
 {
-    if (kv_type == SLMK_KV_Q8) {
-        SLMK_UNROLL
-        for (uint32_t v = 0; v < n_vectors; v++) {
-            values[v] = float_codes(load_bytes_8(codes + 8 * v));
-        }
-        return;
+    uint64_t first = 0, rest = 0;
+    uint32_t four, shift = 0;
+    uint16_t two;
+    if (n & 8) {
+        memcpy(&first, from, sizeof first);
+        from += sizeof first;
     }
-    const __m128i bytes = n_vectors == 4 ? load_bytes_16(codes) : load_bytes_8(codes);
-    const __m128i low = look_up(bytes, 0), high = look_up(bytes, 4);
-    values[0] = float_codes(low);
-    values[n_vectors / 2] = float_codes(high);
-    if (n_vectors == 4) {
-        values[1] = float_codes(_mm_unpackhi_epi64(low, low));
-        values[3] = float_codes(_mm_unpackhi_epi64(high, high));
+    if (n & 4) {
+        memcpy(&four, from, sizeof four);
+        rest = four;
+        from += sizeof four;
+        shift = 32;
     }
+    if (n & 2) {
+        memcpy(&two, from, sizeof two);
+        rest |= (uint64_t)two << shift;
+        from += sizeof two;
+        shift += 16;
+    }
+    if (n & 1) {
+        rest |= (uint64_t)*from << shift;
+    }
+    return n & 8 ? _mm_set_epi64x((int64_t)rest, (int64_t)first) : _mm_cvtsi64_si128((int64_t)rest);
 }
 
-/* Part of a block of values, and where it lies. */
-typedef struct part {
-    uint32_t block;   /* of the head */
-    uint32_t weight;  /* its index in tile.weights */
-    uint32_t width;   /* elements of the block */
-    uint32_t first;   /* byte of the block's codes */
-} part;
+/* Codes of one block of the values, `stride` bytes from key to key, and their weights. */
+typedef struct value_block {
+    const int8_t *codes;
+    size_t stride;
+    uint32_t n;       /* elements */
+    uint32_t channel; /* of the first */
+    uint32_t weight;  /* index in tile.weights */
+} value_block;
 
-/* add_values for Q8 and Q4: n_vectors is 1 (Q8 only), 2 or 4. Q4 has half of the vectors from the low
- * nibbles and half from the high ones. */
-SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_rows, const part *at,
-                                 uint32_t n_vectors)
+/* Block b of the first n_keys values; for Q4 the codes are made in the tile. */
+SLMK_INLINE value_block find_values(uint32_t kv_type, tile *tl, uint32_t n_keys, uint32_t b)
+{
+    const uint32_t d = tl->job->d;
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, d);
+    const uint8_t *codes = (const uint8_t *)tl->job->v + slmk_kv_value_codes(kv_type, d, b);
+    value_block at = { (const int8_t *)codes, row_bytes, slmk_kv_block_width(d, b),
+                       b * SLMK_KV_BLOCK, b % MAX_BLOCKS };
+    if (kv_type == SLMK_KV_Q8) {
+        return at;
+    }
+    const uint32_t half = (at.n + 1) / 2;
+    for (uint32_t key = 0; key < n_keys; key++, codes += row_bytes) {
+        int8_t *out = tl->codes[key];
+        if (half == SLMK_KV_BLOCK / 2) {
+            store_bytes(out, look_up(load_bytes_16(codes)));
+        } else {
+            const __m256i values = look_up(load_part(codes, half));
+            _mm_storeu_si128((void *)out, _mm256_castsi256_si128(values));
+            _mm_storeu_si128((void *)(out + half), _mm256_extracti128_si256(values, 1));
+        }
+    }
+    at.codes = tl->codes[0];
+    at.stride = SLMK_KV_BLOCK;
+    return at;
+}
+
+/* add_values for 8 * n_vectors elements of a block from element i on. */
+SLMK_INLINE void add_codes(const tile *tl, uint32_t n_rows, const value_block *at, uint32_t i,
+                           uint32_t n_vectors)
 {
     const slmk_attend *job = tl->job;
-    const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
-    const uint8_t *codes =
-        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block) + at->first;
-    __m256 acc[ROWS][MAX_VECTORS], values[MAX_VECTORS];
+    const int8_t *codes = at->codes + i;
+    __m256 acc[ROWS][MAX_VECTORS];
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
         SLMK_UNROLL
@@ -358,7 +391,11 @@ SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_ro
         }
     }
     for (uint32_t key = 0; key < tl->n_common; key++) {
-        load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
+        __m256 values[MAX_VECTORS];
+        SLMK_UNROLL
+        for (uint32_t v = 0; v < n_vectors; v++) {
+            values[v] = float_codes(codes + key * at->stride + 8 * v);
+        }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
             const __m256 weight = _mm256_set1_ps(tl->weights[r][key][at->weight]);
@@ -368,80 +405,59 @@ SLMK_INLINE void add_value_codes(uint32_t kv_type, const tile *tl, uint32_t n_ro
             }
         }
     }
-    const uint32_t per_nibble = kv_type == SLMK_KV_Q4 ? n_vectors / 2 : n_vectors;
-    const uint32_t channel = at->block * SLMK_KV_BLOCK + at->first;
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
         for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + r]; key++) {
             const __m256 weight = _mm256_set1_ps(tl->weights[r][key][at->weight]);
-            load_value_codes(kv_type, codes + key * row_bytes, n_vectors, values);
             SLMK_UNROLL
             for (uint32_t v = 0; v < n_vectors; v++) {
-                acc[r][v] = _mm256_fmadd_ps(weight, values[v], acc[r][v]);
+                const __m256 value = float_codes(codes + key * at->stride + 8 * v);
+                acc[r][v] = _mm256_fmadd_ps(weight, value, acc[r][v]);
             }
         }
         SLMK_UNROLL
         for (uint32_t v = 0; v < n_vectors; v++) {
-            const uint32_t half = v / per_nibble * ((at->width + 1) / 2);
-            merge(tl, r, channel + half + v % per_nibble * 8, acc[r][v]);
+            merge(tl, r, at->channel + i + 8 * v, acc[r][v]);
         }
     }
 }
 
-/* The same for channel i of the block and one row. */
-SLMK_INLINE void add_value_code(uint32_t kv_type, const tile *tl, uint32_t r, const part *at,
-                                uint32_t i)
+/* The same for one element and one row. */
+SLMK_INLINE void add_code(const tile *tl, uint32_t r, const value_block *at, uint32_t i)
 {
     const slmk_attend *job = tl->job;
     const uint32_t row = tl->first + r;
-    const uint8_t *codes =
-        (const uint8_t *)job->v + slmk_kv_value_codes(kv_type, job->d, at->block);
-    float *out = job->out + row * job->out_stride + at->block * SLMK_KV_BLOCK + i;
+    float *out = job->out + row * job->out_stride + at->channel + i;
     float value = 0;
     for (uint32_t key = 0; key < job->n_keys[row]; key++) {
-        const int32_t code = slmk_kv_value_code(kv_type, codes, i, at->width);
-        value = slmk_fmaf(tl->weights[r][key][at->weight], (float)code, value);
-        codes += slmk_kv_row_bytes(kv_type, job->d);
+        const float code = at->codes[key * at->stride + i];
+        value = slmk_fmaf(tl->weights[r][key][at->weight], code, value);
     }
     *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
 }
 
-/* All channels of a block. */
-SLMK_INLINE void add_block(uint32_t kv_type, const tile *tl, uint32_t n_rows, part *at)
-{
-    const uint32_t n = at->width;
-    const uint32_t nibbles = kv_type == SLMK_KV_Q4 ? 2 : 1;
-    const uint32_t n_bytes = (uint32_t)slmk_kv_code_bytes(kv_type, n);
-    const uint32_t n_full = n / nibbles; /* bytes without a nibble left over */
-    const uint32_t n_vectors = vectors_of(n_rows);
-    const uint32_t step = 8 * n_vectors / nibbles;
-    at->first = 0;
-    for (; at->first + step <= n_full; at->first += step) {
-        add_value_codes(kv_type, tl, n_rows, at, n_vectors);
-    }
-    for (; at->first + 8 <= n_full; at->first += 8) {
-        add_value_codes(kv_type, tl, n_rows, at, nibbles);
-    }
-    for (uint32_t i = at->first; i < n; i++) {
-        if (i == n_bytes) {
-            i += at->first; /* the high nibbles, too, are done so far */
-        }
-        for (uint32_t r = 0; r < n_rows && i < n; r++) {
-            add_value_code(kv_type, tl, r, at, i);
-        }
-    }
-}
-
+/* All channels for Q8 and Q4. */
 SLMK_INLINE void add_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys)
 {
-    const uint32_t d = tl->job->d, n_blocks = slmk_kv_n_blocks(d);
+    const uint32_t n_blocks = slmk_kv_n_blocks(tl->job->d), n_vectors = vectors_of(n_rows);
     for (uint32_t b = 0; b < n_blocks; b++) {
-        const uint32_t left = n_blocks - b;
         if (b % MAX_BLOCKS == 0) {
+            const uint32_t left = n_blocks - b;
             weigh_blocks(kv_type, tl, n_rows, n_keys, b, left < MAX_BLOCKS ? left : MAX_BLOCKS);
         }
-        part at = { b, b % MAX_BLOCKS, slmk_kv_block_width(d, b), 0 };
-        add_block(kv_type, tl, n_rows, &at);
+        const value_block at = find_values(kv_type, tl, n_keys, b);
+        uint32_t i = 0;
+        for (; i + 8 * n_vectors <= at.n; i += 8 * n_vectors) {
+            add_codes(tl, n_rows, &at, i, n_vectors);
+        }
+        for (; i + 8 <= at.n; i += 8) {
+            add_codes(tl, n_rows, &at, i, 1);
+        }
+        for (; i < at.n; i++) {
+            for (uint32_t r = 0; r < n_rows; r++) {
+                add_code(tl, r, &at, i);
+            }
+        }
     }
 }
 

@@ -370,12 +370,13 @@ SLMK_INLINE void attend_tile(const slmk_attend *job, const uint32_t kv_type, con
         work.n_min = n < work.n_min ? n : work.n_min;
         work.n_max = n > work.n_max ? n : work.n_max;
     }
-    switch ((work.n_max + 15) / 16) {
-    case 0: return;
-    case 1: score_panels(&work, kv_type, n_rows, 1); break;
-    case 2: score_panels(&work, kv_type, n_rows, 2); break;
-    case 3: score_panels(&work, kv_type, n_rows, 3); break;
-    default: score_panels(&work, kv_type, n_rows, 4); break;
+    if (work.n_max == 0) {
+        return;
+    }
+    if (work.n_max <= 2 * SLMK_ROWS) {
+        score_panels(&work, kv_type, n_rows, 2);
+    } else {
+        score_panels(&work, kv_type, n_rows, 4);
     }
     for (uint32_t r = 0; r < n_rows; r++) {
         softmax_row(&work, r);
