@@ -356,6 +356,8 @@ def test_eval_compares_caches_and_models(slm, story, tiny):
     cache = evaluate(slm, "--text", story, "--kv", "f16", "--compare-kv", "f32")
     assert 0 < cache["kl_mean"] <= cache["kl_percentile_99"] <= cache["kl_max"] < 0.01
     assert cache["perplexity"] == same["perplexity"]
+    four = evaluate(slm, "--text", story, "--kv", "q4", "--compare-kv", "f32")
+    assert cache["kl_mean"] < four["kl_mean"] < 0.1 and four["kv_type"] == "q4"
     one, two = tiny(seed=1), tiny(seed=2)
     facts = evaluate(slm, one, "--text", story, "--reference", two)
     assert facts["model"] == str(one) and facts["reference"]["model"] == str(two)

@@ -36,16 +36,70 @@ def log_softmax(logits):
 
 
 class Transformers:
-    """A GGUF file in transformers, in float32."""
+    """A GGUF file in transformers, in float32; `rounding` is applied to keys and values."""
 
-    def __init__(self, path):
+    def __init__(self, path, rounding=None):
         self.model = models.transformers_model(path, models.read_shape(path))
+        self.rounding = rounding
 
     def __call__(self, tokens):
         import torch
 
         with torch.no_grad():
-            return log_softmax(self.model(torch.tensor([list(map(int, tokens))])).logits[0].numpy())
+            ids = torch.tensor([list(map(int, tokens))])
+            cache = make_cache(self.rounding)
+            return log_softmax(self.model(ids, past_key_values=cache).logits[0].numpy())
+
+
+def make_cache(rounding):
+    """A cache of transformers that keeps keys and values rounded, or None."""
+    import torch
+    import transformers
+
+    if rounding is None:
+        return None
+
+    class RoundedCache(transformers.DynamicCache):
+        def update(self, keys, values, *arguments, **named):
+            keys, values = (torch.from_numpy(rounding(x.numpy())) for x in (keys, values))
+            return super().update(keys, values, *arguments, **named)
+
+    return RoundedCache()
+
+
+# What docs/numerics.md says of the types of cache, for heads of at most 32 numbers: one block each. (In
+# wider heads the order of transformers' rotation would put other numbers into a block.)
+Q4_VALUES = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
+Q4_FACTORS = np.array([-0.92 / 127, -1.08 / 127, 1 / 113, -1 / 127], np.float32)
+
+
+def divide(x, scale):
+    return np.where(scale == 0, 0, x * (1 / np.where(scale == 0, 1, scale)))
+
+
+def round_f16(x):
+    return x.astype(np.float16).astype(np.float32)
+
+
+def round_q8(x):
+    scale = round_f16(np.abs(x).max(axis=-1, keepdims=True) / np.float32(127))
+    return (np.clip(np.rint(divide(x, scale)), -127, 127) * scale).astype(np.float32)
+
+
+def round_q4(x):
+    largest = np.take_along_axis(x, np.abs(x).argmax(axis=-1, keepdims=True), axis=-1)
+    best, least = np.zeros_like(x), np.full(largest.shape, np.inf, np.float32)
+    for factor in Q4_FACTORS:
+        scale = round_f16(largest * factor)
+        codes = np.searchsorted((Q4_VALUES[1:] + Q4_VALUES[:-1]) / 2, divide(x, scale))
+        candidate = Q4_VALUES[codes] * scale
+        error = ((x - candidate) ** 2).sum(axis=-1, keepdims=True)
+        better = error <= least
+        best, least = np.where(better, candidate, best), np.where(better, error, least)
+    return best.astype(np.float32)
+
+
+CACHES = {"f16": (round_f16, 1e-2), "q8": (round_q8, 2e-3), "q4": (round_q4, 2e-3)}
 
 
 class LlamaCpp:
@@ -207,6 +261,19 @@ class Comparison:
         self.check("stories260K", "loss change", by, ours["loss_change"], change.mean(), 1e-3)
         rounded.unlink()
 
+    def caches(self, path):
+        """KL of each type of cache from float32."""
+        exact, llama = Transformers(path), LlamaCpp(path, 512)
+        ids = llama.encode(self.text.read_text())
+        pieces = [[llama.bos, *ids[i : i + 511]] for i in range(0, len(ids), 511)]
+        expected = [exact(tokens)[:-1] for tokens in pieces]
+        for kind, (rounding, limit) in CACHES.items():
+            ours = self.ask(path, "--kv", kind, "--compare-kv", "f32")
+            rounded = Transformers(path, rounding)
+            kl = [(np.exp(p) * (p - rounded(tokens)[:-1])).sum(axis=1) for p, tokens in zip(expected, pieces)]
+            self.check("stories260K", f"KL {kind} cache", "transformers", ours["kl_mean"],
+                       np.concatenate(kl).mean(), limit)
+
     def golden(self, path):
         """A negative log-likelihood that was published for stories260K."""
         golden = json.loads((STORIES / "bennyz-golden.json").read_text())
@@ -238,6 +305,7 @@ def main():
     comparison.golden(path)
     comparison.conventions("stories260K", path, FLOAT_LIMIT, text)
     comparison.divergence(path, folder)
+    comparison.caches(path)
     storyteller = ROOT / "examples" / "models" / "storyteller.gguf"
     comparison.conventions("storyteller", storyteller, BLOCK_LIMIT, text)
     comparison.text.unlink()

@@ -266,7 +266,7 @@ static void figures_are_the_same_bits_however_computed(void **state)
     slm_model *model = make_model(&description), *reference = make(1, 2);
     for (uint32_t convention = 0; convention < 4; convention++) {
         slm_x_evaluator_options options = options_of(convention);
-        options.kv_type = SLM_KV_F16;
+        options.kv_type = convention; /* each type of cache once */
         options.reference = reference;
         const slm_x_evaluation first = evaluate(model, &options);
         options.n_threads = 3;
