@@ -27,12 +27,20 @@ def program(variable):
     return [*os.environ.get("SLM_TEST_WRAPPER", "").split(), os.environ[variable]]
 
 
+def unix(text):
+    """The text as it was written: an ordinary program, not the tool, writes \\r\\n for \\n on Windows."""
+    return text.replace("\r\n", "\n") if FOREIGN else text
+
+
 def run(variable, *arguments, stdin="", cwd=None):
     command = [*program(variable), *map(str, arguments)]
     if isinstance(stdin, str):
         stdin = stdin.encode()
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=cwd)
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    out, err = done.stdout.decode(), done.stderr.decode()
+    if variable != "SLM_TOOL":
+        out, err = unix(out), unix(err)
+    return Outcome(done.returncode, out, err)
 
 
 @pytest.fixture(scope="session")

@@ -296,6 +296,7 @@ def evaluate(slm, *arguments):
     return json.loads(done.out)
 
 
+@native_only
 def test_eval_agrees_with_the_logits(slm, story, storyteller):
     import slm as slm_package
     with slm_package.Model(storyteller) as model, model.session(kv_type="f32") as session:

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os/os.h"
 #include "naive.h"
 #include "sampler/draw.h"
 #include "sampler/philox.h"
@@ -31,7 +32,7 @@ typedef struct drawing {
 static void init(drawing *d, uint32_t n_vocab, const float *logits)
 {
     memset(d, 0, sizeof(*d));
-    d->block = aligned_alloc(SLMI_CACHE_LINE, slmi_sampler_scratch_size(n_vocab));
+    d->block = slmi_os_alloc(slmi_sampler_scratch_size(n_vocab), SLMI_CACHE_LINE);
     assert_non_null(d->block);
     memset(d->block, 0xA5, slmi_sampler_scratch_size(n_vocab));
     slmi_sampler_scratch_init(&d->scratch, n_vocab, d->block);
@@ -49,7 +50,7 @@ static void end(drawing *d)
     for (uint32_t i = 0; i < d->scratch.n_vocab; i++) {
         assert_int_equal(d->scratch.counts[i], 0);
     }
-    free(d->block);
+    slmi_os_free(d->block);
 }
 
 /* Bell-shaped, with many ties; the seed chooses. */
