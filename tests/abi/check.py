@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Holds the binary interface: check.py headers|layout|symbols ARGUMENT...; exit status 1 on a finding.
+"""Holds the binary interface: check.py CHECK ARGUMENT...; exit status 1 on a finding.
 
 headers INCLUDE COMMAND...           every public header compiles alone, experimental ones only when asked for;
                                      COMMAND is the compiler's
 layout INCLUDE FILE PROGRAM...       PROGRAM prints FILE, and FILE has every public struct that is stable
+constants INCLUDE FILE COMMAND...    FILE has every public constant with its value; COMMAND as for headers
 symbols INCLUDE MAP SHARED STATIC    prototypes, symbol map and exports name the same functions
+client PROGRAM FILE SHARED MODEL     an old client, PROGRAM, prints FILE when it runs on SHARED
 """
 
+import difflib
+import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
@@ -80,6 +85,51 @@ def check_layout(include, expected, *program):
                 yield f"lib/api/layout.c does not list the members of {name} as slm/{header.name} does"
 
 
+def constants_of(include):
+    """Enumerators, statuses and numeric macros; not versions, which change, and initialisers."""
+    for header in public_headers(include):
+        code = code_of(header)
+        for body in re.findall(r"\benum \{(.*?)\}", code, re.S):
+            yield from re.findall(r"\b(SLM_[A-Z0-9_]+)\s*=", body)
+        yield from (f"SLM_{name}" for name in re.findall(r"\bX\((\w+), -?\d+,", code))
+        yield from re.findall(r"#define (SLM_(?!VERSION)\w+) (?:U?INT\w+|-?\d+)$", code, re.M)
+
+
+def print_constants(include, command):
+    names = sorted(name for name in set(constants_of(include)) if not name.endswith("_"))
+    lines = "\n".join(f'    printf("{name} %lld\\n", (long long){name});' for name in names)
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "constants.c")
+        source.write_text(f'#include <slm/slm.h>\n#include <stdio.h>\nint main(void)\n{{\n{lines}\n}}\n')
+        program = pathlib.Path(folder, "constants")
+        subprocess.run([*command, f"-I{include}", source, "-o", program], check=True)
+        return subprocess.run([program], capture_output=True, text=True, check=True).stdout
+
+
+def check_constants(include, stored, *command):
+    printed = print_constants(include, command)
+    wanted = pathlib.Path(stored).read_text()
+    for line in sorted(set(printed.splitlines()) - set(wanted.splitlines())):
+        yield f"'{line}' is new, or has another value than in {stored}; values never change (docs/api-stability.md)"
+    for line in sorted(set(wanted.splitlines()) - set(printed.splitlines())):
+        yield f"'{line}' of {stored} is gone or has another value (docs/api-stability.md)"
+
+
+def check_client(program, expected, library, model):
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        print("the client was built for Linux on x86-64")
+        sys.exit(77)
+    environment = dict(os.environ, LD_LIBRARY_PATH=str(pathlib.Path(library).parent))
+    done = subprocess.run([program, model], env=environment, capture_output=True, text=True)
+    wanted, printed = pathlib.Path(expected).read_text().splitlines(), done.stdout.splitlines()
+    if wanted[:1] != printed[:1]:  # other numerics: all but the numbers stay the same
+        wanted, printed = ([line for line in lines[1:] if not line.startswith("numbers")]
+                           for lines in (wanted, printed))  # fmt: skip
+    yield from difflib.unified_diff(wanted, printed, "stored", "printed", lineterm="")
+    if done.returncode != 0:
+        yield f"exit status {done.returncode}: {done.stderr}"
+
+
 def exported_by(library, *options):
     if library.endswith(".dll"):
         printed = subprocess.run(["objdump", "-p", library], capture_output=True, text=True, check=True)
@@ -111,7 +161,8 @@ def check_symbols(include, symbol_map, shared, static):
 
 
 def main():
-    checks = {"headers": check_headers, "layout": check_layout, "symbols": check_symbols}
+    checks = {"headers": check_headers, "layout": check_layout, "constants": check_constants,
+              "symbols": check_symbols, "client": check_client}  # fmt: skip
     if len(sys.argv) < 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     findings = list(checks[sys.argv[1]](*sys.argv[2:]))

@@ -123,6 +123,24 @@ static slm_status load_tokenizer(world *w)
     return status;
 }
 
+static slm_status chat(world *w)
+{
+    static const slm_chat_message messages[] = { { "user", "some words", 10 } };
+    slm_model *model;
+    char text[64];
+    int32_t ids[64];
+    size_t n;
+    slm_status status = slm_model_load_memory(w->file, w->size, &w->options, &model, NULL);
+    if (status == SLM_OK) {
+        status = slm_chat_render(model, messages, 1, 0, text, sizeof(text), &n, NULL);
+    }
+    if (status == SLM_OK) {
+        status = slm_chat_encode(model, messages, 1, 0, ids, 64, &n, NULL);
+    }
+    slm_model_release(model);
+    return status;
+}
+
 static slm_status create_sampler(world *w)
 {
     slm_sampler *sampler;
@@ -270,7 +288,7 @@ static void at_every_request(void **state)
     scenario *const all[] = { load_from_path, load_from_memory, load_from_reader,
                               load_tokenizer, create_sampler,   use_session,
                               share_and_replace,
-                              evaluate };
+                              evaluate,       chat };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         torture(w, all[i]);
     }
