@@ -89,6 +89,19 @@ static slm_status read_file(void *ctx, uint64_t offset, void *buffer, size_t siz
     return SLM_OK;
 }
 
+/* Where this program believes the members of slm_event to lie, and where the library does. */
+static void check_layout(void)
+{
+    const char *name = NULL;
+    uint32_t offset = 0, size = 0, n = 0, n_right = 0;
+    for (; slm_layout_get(n, &name, &offset, &size) == SLM_OK; n++) {
+        n_right += strcmp(name, "slm_event.token") == 0 && offset == offsetof(slm_event, token);
+        n_right += strcmp(name, "slm_event.status") == 0 && offset == offsetof(slm_event, status);
+        n_right += strcmp(name, "slm_event") == 0 && size >= sizeof(slm_event);
+    }
+    printf("layout: %d, %u right\n", n > 100, n_right);
+}
+
 static int read_whole(const char *path, file *f)
 {
     FILE *in = fopen(path, "rb");
@@ -364,6 +377,7 @@ int main(int argc, char **argv)
     printf("version: %d\n", slm_version() >= SLM_VERSION_MAJOR * 1000000u + SLM_VERSION_MINOR * 1000u);
     printf("level: %d, %s, %s\n", slm_cpu_level() >= SLM_CPU_SCALAR, slm_cpu_level_name(SLM_CPU_AVX2),
            slm_status_text(SLM_ERR_CONTEXT_FULL));
+    check_layout();
     slm_model *model = load_all_ways(argv[1], &f, &host);
     if (model == NULL)
         return 1;

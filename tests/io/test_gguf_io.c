@@ -138,6 +138,7 @@ static void test_cut_at_every_byte(void **state)
     uint8_t *file = make_file(3, &size);
     char path[64];
     test_path(path, sizeof(path), "cut");
+    assert_true(test_file_write(path, file, size));
     slmi_source source;
     for (size_t cut = size - 1; cut > 0; cut--) {
         uint8_t *part = malloc(cut);
@@ -149,7 +150,7 @@ static void test_cut_at_every_byte(void **state)
         assert_int_equal(slmi_source_open_reader(&source, read_bytes, &r, cut, NULL), SLM_OK);
         open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
         assert_false(r.went_back);
-        assert_true(test_file_write(path, file, cut));
+        assert_true(test_file_cut(path, cut));
         assert_int_equal(slmi_source_open_path(&source, path, NULL), SLM_OK);
         open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
         free(part);

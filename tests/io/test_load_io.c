@@ -21,7 +21,7 @@ typedef struct world {
     slm_model_options options;
     uint8_t *file;
     size_t size;
-    char path[256]; /* of a copy of the file, or of its beginning */
+    char path[256]; /* of a copy of the file, which is cut from its end on */
 
     /* What the reader does. */
     uint64_t n_reads, fail_at;     /* the k-th read fails; 0 = none */
@@ -123,17 +123,12 @@ static slm_error tokenizer_from_path(world *w, slm_status expected)
     return err;
 }
 
-static void write_copy(world *w, size_t size)
-{
-    assert_true(test_file_write(w->path, w->file, size));
-}
-
 /* All ways of loading see the same end at the same place. */
 static void cut_at_every_byte(void **state)
 {
     world *w = *state;
     calm(w);
-    write_copy(w, w->size);
+    assert_true(test_file_write(w->path, w->file, w->size));
     from_path(w, SLM_OK);
     tokenizer_from_path(w, SLM_OK);
     for (size_t cut = w->size - 1; cut > 0; cut--) {
@@ -144,7 +139,7 @@ static void cut_at_every_byte(void **state)
         free(part);
         assert_true(memory.offset < w->size);
         const slm_error reader = from_reader(w, cut, SLM_ERR_TRUNCATED);
-        write_copy(w, cut);
+        assert_true(test_file_cut(w->path, cut));
         const slm_error path = from_path(w, SLM_ERR_TRUNCATED);
         const slm_error tokenizer = tokenizer_from_path(w, SLM_ERR_TRUNCATED);
         assert_true(reader.offset == memory.offset && path.offset == memory.offset &&
@@ -154,7 +149,7 @@ static void cut_at_every_byte(void **state)
     }
     from_memory(w, w->file, 0, SLM_ERR_TRUNCATED);
     from_reader(w, 0, SLM_ERR_TRUNCATED);
-    write_copy(w, 0);
+    assert_true(test_file_cut(w->path, 0));
     from_path(w, SLM_ERR_TRUNCATED);
     tokenizer_from_path(w, SLM_ERR_TRUNCATED);
     assert_true(test_file_remove(w->path));
@@ -210,7 +205,7 @@ static void cancelled_at_every_call(void **state)
 {
     world *w = *state;
     calm(w);
-    write_copy(w, w->size);
+    assert_true(test_file_write(w->path, w->file, w->size));
     w->options.progress = hear_progress;
     w->options.progress_ctx = w;
     from_memory(w, w->file, w->size, SLM_OK);

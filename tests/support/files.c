@@ -42,6 +42,20 @@ int test_file_write(const char *path, const void *data, size_t size)
     return CloseHandle(file) && done;
 }
 
+int test_file_cut(const char *path, size_t size)
+{
+    wchar_t buffer[MOST_PATH];
+    LARGE_INTEGER end;
+    const HANDLE file = CreateFileW(wide(path, buffer), GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
+                                    FILE_ATTRIBUTE_NORMAL, NULL);
+    if (file == INVALID_HANDLE_VALUE) {
+        return 0;
+    }
+    end.QuadPart = (LONGLONG)size;
+    const int done = SetFilePointerEx(file, end, NULL, FILE_BEGIN) && SetEndOfFile(file);
+    return CloseHandle(file) && done;
+}
+
 int test_file_remove(const char *path)
 {
     wchar_t buffer[MOST_PATH];
@@ -73,6 +87,11 @@ int test_file_write(const char *path, const void *data, size_t size)
     }
     const int done = fwrite(data, 1, size, file) == size;
     return fclose(file) == 0 && done;
+}
+
+int test_file_cut(const char *path, size_t size)
+{
+    return truncate(path, (off_t)size) == 0;
 }
 
 int test_file_remove(const char *path)

@@ -10,6 +10,7 @@ void test_path(char *path, size_t size, const char *name);
 
 /* Each returns 1 if it was done. */
 int test_file_write(const char *path, const void *data, size_t size);
+int test_file_cut(const char *path, size_t size); /* leaves the first size bytes */
 int test_file_remove(const char *path);
 int test_folder_make(const char *path);
 int test_folder_remove(const char *path);
