@@ -3,7 +3,6 @@
 #define SLM_EXPERIMENTAL
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <slm/experimental/evaluate.h>
 
@@ -135,7 +134,7 @@ static int evaluate(const eval_options *o, slm_model *model, slm_model *referenc
     slm_x_evaluator *evaluator = NULL;
     slm_x_evaluator_options options = SLM_X_EVALUATOR_OPTIONS_INIT;
     file_progress progress = { .total = length };
-    int on_terminal = isatty(STDERR_FILENO);
+    int on_terminal = is_terminal(stderr);
     options.convention = o->convention;
     options.context_length = o->common.context;
     options.stride = o->stride;
