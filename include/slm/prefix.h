@@ -30,7 +30,7 @@ typedef struct slm_prefix slm_prefix;
  * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_STATE (no token, tokens that are not computed yet, a window);
  *         SLM_ERR_INVALID_UTF8; SLM_ERR_OUT_OF_MEMORY; SLM_ERR_INVALID_ARGUMENT.
  *
- * Ownership: the caller holds one reference; the prefix keeps one of the model. Threads: confined
+ * Ownership: the caller holds one reference; session and model may end before the prefix. Threads: confined
  * (session). Memory: the sequence's cache, from the model's allocator. Since: 0.1
  */
 SLM_API slm_status slm_prefix_create(const slm_session *session, slm_sequence sequence, const char *name,

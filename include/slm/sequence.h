@@ -44,8 +44,9 @@ enum {
 };
 
 /**
- * Appends tokens to a sequence; they are computed by the steps that follow. A generation in progress
- * on the sequence ends first, without an event.
+ * Appends tokens to a sequence; they are computed by the steps that follow, and so is a last token that a
+ * generation wrote, which nobody asked for until then. A generation in progress on the sequence ends first,
+ * without an event.
  *
  * @param tokens    [in] int32 [n_tokens], ids in [0, n_vocab).
  * @param flags     0 or SLM_APPEND_LOGITS.

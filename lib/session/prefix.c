@@ -24,7 +24,8 @@ static slm_status check_sequence(const slmi_sequence *sequence, slm_error *err)
 {
     SLM_FAIL_IF(sequence->n_tokens == 0, SLM_ERR_STATE, "an empty sequence makes no prefix");
     SLM_FAIL_IF(sequence->n_computed < sequence->n_tokens || sequence->move.active, SLM_ERR_STATE,
-                "%u of the sequence's %u tokens are computed: step until SLM_OK first",
+                "%u of the sequence's %u tokens are computed: append (nothing, to ask for a written token) "
+                "and step until SLM_OK first",
                 sequence->n_computed, sequence->n_tokens);
     SLM_FAIL_IF(sequence->params.window != 0, SLM_ERR_STATE, "a sequence with a window makes no prefix");
     return SLM_OK;

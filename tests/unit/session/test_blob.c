@@ -187,8 +187,8 @@ static void refuses_every_wrong_field(void **state)
         error = (slm_error)SLM_ERROR_INIT;
         const slm_status status = slm_session_restore_sequence(c.s, c.blob, c.size, c.prefix, &q, &error);
         if (status != d->status || error.offset != offset) {
-            fail_msg("damage %u: status %d at %llu: %s", (unsigned)i, (int)status,
-                     (unsigned long long)error.offset, error.message);
+            fail_msg("damage %u: status %d at %u: %s", (unsigned)i, (int)status, (unsigned)error.offset,
+                     error.message);
         }
         assert_true(q == 0);
         if (d->needs_model) {

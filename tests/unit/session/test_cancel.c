@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Cancelling one sequence or all, between any two pieces of work and from other threads. */
-#define _POSIX_C_SOURCE 200809L
 #include "session_fixture.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
+
+#include "base/os/os.h"
 
 static slm_model *model;
 
@@ -217,10 +217,12 @@ typedef struct canceller {
 static void *cancel_again_and_again(void *ctx)
 {
     canceller *c = ctx;
-    const struct timespec moment = { 0, 200000 };
     while (!atomic_load(&c->is_done)) {
+        const uint64_t then = slmi_clock_ns() + 200000;
         slm_session_cancel_sequence(c->s, c->q);
-        nanosleep(&moment, NULL);
+        while (slmi_clock_ns() < then) {
+            slmi_thread_yield();
+        }
     }
     return NULL;
 }
@@ -241,12 +243,12 @@ static void cancels_one_from_another_thread(void **state)
     run(s, q, 0, &expected);
     OK(slm_session_remove_sequence(s, q, NULL));
     canceller c = { .s = s, .q = begin_text(s, 20) };
-    pthread_t thread;
+    slmi_thread thread;
     slm_status status = SLM_MORE;
     uint32_t n_cancelled = 0;
     q = begin_text(s, 40);
     generate(s, q, N, SLM_GENERATE_IGNORE_END);
-    assert_int_equal(pthread_create(&thread, NULL, cancel_again_and_again, &c), 0);
+    OK(slmi_thread_start(&thread, cancel_again_and_again, &c, NULL));
     memset(&r, 0, sizeof(r));
     while (status == SLM_MORE || n_cancelled == 0) {
         slm_event event = SLM_EVENT_INIT;
@@ -267,7 +269,7 @@ static void cancels_one_from_another_thread(void **state)
         }
     }
     atomic_store(&c.is_done, 1);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    slmi_thread_join(&thread);
     assert_int_equal(r.reason, SLM_DONE_LENGTH);
     assert_memory_equal(r.tokens, expected.tokens, N * sizeof(int32_t));
     slm_session_release(s);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Prefixes: the same bits as computing their tokens, in any session and thread; ends in any order. */
-#define _POSIX_C_SOURCE 200809L
 #include "session_fixture.h"
 
-#include <pthread.h>
+#include "base/os/os.h"
 
 static slm_model *model;
 static slm_error error;
@@ -378,30 +377,33 @@ static void ends_in_any_order(void **state)
     }
 }
 
+typedef struct use {
+    slm_prefix *prefix;
+    future f;
+} use;
+
 static void *use_elsewhere(void *ctx)
 {
-    slm_prefix *prefix = ctx;
-    static future f;
+    use *u = ctx;
     slm_session *s = make_sized(model, 1, 256);
-    look_ahead(s, begin_with(s, prefix), &f);
+    look_ahead(s, begin_with(s, u->prefix), &u->f);
     slm_session_release(s);
-    slm_prefix_release(prefix);
-    return &f;
+    slm_prefix_release(u->prefix);
+    return NULL;
 }
 
 static void serves_another_thread(void **state)
 {
     (void)state;
     slm_session *s = make_sized(model, 1, 256);
-    slm_prefix *prefix = make_prefix(s, 127, "begin");
-    pthread_t thread;
-    void *got;
+    use u = { .prefix = make_prefix(s, 127, "begin") };
+    slmi_thread thread;
     future expected;
     expected_future(127, &expected);
-    assert_int_equal(pthread_create(&thread, NULL, use_elsewhere, prefix), 0);
+    OK(slmi_thread_start(&thread, use_elsewhere, &u, NULL));
     slm_session_release(s);
-    assert_int_equal(pthread_join(thread, &got), 0);
-    assert_same_future(&expected, got);
+    slmi_thread_join(&thread);
+    assert_same_future(&expected, &u.f);
 }
 
 int main(void)

@@ -3,9 +3,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "session_fixture.h"
 
+#if defined(__linux__)
 #include <dirent.h>
-#include <pthread.h>
-#include <time.h>
+#endif
+
+#include "base/os/os.h"
 
 enum { NO_TASKS, INSIDE_ENQUEUE, INSIDE_WAIT, BACKWARDS, NEVER, ON_THREADS, LATE_ON_THREADS, N_KINDS };
 
@@ -14,7 +16,7 @@ enum { NO_TASKS, INSIDE_ENQUEUE, INSIDE_WAIT, BACKWARDS, NEVER, ON_THREADS, LATE
 typedef struct job {
     void (*run)(void *task);
     void *task;
-    pthread_t thread;
+    slmi_thread thread;
     struct jobs *jobs;
     int has_run;
 } job;
@@ -32,8 +34,10 @@ static void *run_on_thread(void *ctx)
 {
     job *j = ctx;
     if (j->jobs->kind == LATE_ON_THREADS) {
-        const struct timespec moment = { 0, 300000 };
-        nanosleep(&moment, NULL);
+        const uint64_t then = slmi_clock_ns() + 300000;
+        while (slmi_clock_ns() < then) {
+            slmi_thread_yield();
+        }
     }
     j->run(j->task);
     return NULL;
@@ -57,7 +61,7 @@ static void *enqueue(void *ctx, void (*run_task)(void *task), void *task)
     job *j = &all->queue[all->n_queued++];
     *j = (job){ .run = run_task, .task = task, .jobs = all };
     if (all->kind >= ON_THREADS) {
-        assert_int_equal(pthread_create(&j->thread, NULL, run_on_thread, j), 0);
+        OK(slmi_thread_start(&j->thread, run_on_thread, j, NULL));
     }
     return j;
 }
@@ -75,7 +79,7 @@ static void wait_for(void *ctx, void *handle)
     jobs *all = ctx;
     job *j = handle;
     if (all->kind >= ON_THREADS) {
-        pthread_join(j->thread, NULL);
+        slmi_thread_join(&j->thread);
     } else if (all->kind == BACKWARDS) { /* does others' jobs as well */
         for (uint32_t i = all->n_queued; i > 0; i--) {
             run_once(&all->queue[i - 1]);
@@ -98,10 +102,11 @@ static void init_jobs(jobs *all, int kind)
     all->host.tasks = kind == NO_TASKS ? NULL : &all->tasks;
 }
 
-/* Threads of this process, or 0 if the system does not tell. */
+/* Threads of this process, or 0 where the system does not tell. */
 static int n_threads_now(void)
 {
     int n = 0;
+#if defined(__linux__)
     DIR *folder = opendir("/proc/self/task");
     const struct dirent *entry;
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
@@ -110,6 +115,7 @@ static int n_threads_now(void)
     if (folder != NULL) {
         closedir(folder);
     }
+#endif
     return n;
 }
 
