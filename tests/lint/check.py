@@ -99,6 +99,7 @@ COMMIT_SUBJECT = re.compile(r"^[a-z0-9_./+-]+(, [a-z0-9_./+-]+)*: \S.*[^.]$")
 COMMENT_OPENINGS = {
     ".c": "/* ", ".h": "/* ", ".S": "/* ", ".cpp": "// ", ".hpp": "// ", ".js": "// ",
     ".py": "# ", ".build": "# ", ".sh": "# ", ".ini": "# ", ".toml": "# ", ".map": "# ",
+    ".lua": "-- ",
 }  # fmt: skip
 SPDX = "SPDX-License-Identifier: MIT"
 
@@ -171,7 +172,7 @@ def check_opening(source):
         return
     if not lines or not lines[0].startswith(opening + SPDX):
         yield f"{source.path}:1", f"does not open with '{opening}{SPDX}'"
-    elif not any(re.match(r'^(/\* |// |# |r?""")\S', line) for line in lines[1:3]):
+    elif not any(re.match(r'^(/\* |// |# |-- |r?""")\S', line) for line in lines[1:3]):
         if Path(source.path).name != "meson.build" or "/" not in source.path:
             yield f"{source.path}:2", "no sentence of purpose after the SPDX line"
 
@@ -195,7 +196,7 @@ def check_text(source):
 
 def check_sizes(source):
     limit = MAX_HEADER_LINES if source.path.startswith("include/") else MAX_FILE_LINES
-    code = source.is_c or source.suffix in (".py", ".sh", ".cpp", ".hpp")
+    code = source.is_c or source.suffix in (".py", ".sh", ".cpp", ".hpp", ".lua")
     if code and len(source.lines) > limit and not source.is_data and source.path not in OVERSIZED:
         yield source.path, f"{len(source.lines)} lines (at most {limit})"
     if source.suffix not in (".c", ".h"):
