@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The thin examples: complete, short, and alike in what they write."""
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from test_tool import CHATML, CHATML_TOKENS
 EXAMPLES = ROOT / "examples"
 GOLDEN = Path(__file__).parent / "golden" / "storyteller.txt"
 PROMPT = "Once upon a time"
-KINDS = ["c", "cpp", pytest.param("py", marks=native_only)]
+without_luajit = pytest.mark.skipif(not shutil.which("luajit"), reason="luajit is not installed")
+KINDS = ["c", "cpp", pytest.param("py", marks=native_only),
+         pytest.param("lua", marks=[native_only, without_luajit])]
 
 
 def run_python(*arguments):
@@ -21,8 +24,16 @@ def run_python(*arguments):
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def run_lua(*arguments):
+    environment = os.environ | {"LUA_PATH": str(ROOT / "bindings" / "lua" / "?.lua") + ";;"}
+    done = subprocess.run(["luajit", EXAMPLES / "hello.lua", *arguments], env=environment,
+                          capture_output=True, timeout=60)
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
 def hello(kind, *arguments):
-    return run_python(*arguments) if kind == "py" else run(f"SLM_HELLO_{kind.upper()}", *arguments)
+    runners = {"py": run_python, "lua": run_lua}
+    return runners.get(kind, lambda *given: run(f"SLM_HELLO_{kind.upper()}", *given))(*arguments)
 
 
 def test_hello_c_is_short():
@@ -43,6 +54,8 @@ def test_hello_is_the_same_in_c_and_cpp(storyteller):
     assert by_c[:200] == by_cpp[:200]
     if not FOREIGN:
         assert by_c[:200] == hello("py", storyteller, "The cat").out[:200]
+    if not FOREIGN and shutil.which("luajit"):
+        assert by_c[:200] == hello("lua", storyteller, "The cat").out[:200]
 
 
 @pytest.mark.parametrize("kind", KINDS)
