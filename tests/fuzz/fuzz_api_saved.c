@@ -109,7 +109,7 @@ void call_saved(world *w, player *p)
 }
 
 /* Saves the whole sequence; NULL if it holds nothing computed. */
-static uint8_t *save_whole(slm_session *session, slm_sequence id, slmi_blob *blob)
+static uint8_t *save_whole(slm_session *session, slm_sequence id, slmi_blob *parsed)
 {
     slm_save_options options = SLM_SAVE_OPTIONS_INIT;
     size_t size = 0;
@@ -117,7 +117,7 @@ static uint8_t *save_whole(slm_session *session, slm_sequence id, slmi_blob *blo
     (void)slm_session_save_sequence(session, id, &options, NULL, 0, &size, NULL);
     uint8_t *bytes = malloc(size);
     MUST(slm_session_save_sequence(session, id, &options, bytes, size, &size, NULL) == SLM_OK);
-    MUST(slmi_blob_parse(bytes, size, blob, NULL) == SLM_OK);
+    MUST(slmi_blob_parse(bytes, size, parsed, NULL) == SLM_OK);
     return bytes;
 }
 
