@@ -23,7 +23,7 @@ typedef struct slm_session slm_session;
 typedef uint64_t slm_sequence;
 
 /** Number types of the key and value cache, with the bytes of a number. Q8 and Q4 share a scale among 32
- * neighbours of a token's head; what they cost in accuracy is in docs/numerics.md. */
+ * neighbours of a token's head; what they cost in accuracy is in docs/evaluation.md. */
 enum {
     SLM_KV_F16 = 0, /**< half precision, 2 bytes */
     SLM_KV_F32 = 1, /**< single precision, 4 bytes */
