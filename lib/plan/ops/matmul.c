@@ -14,7 +14,7 @@
 #define TILE_ROWS 256
 
 /* Tiles per matrix at least, so that a few workers share it evenly. */
-#define LEAST_TILES 16
+#define LEAST_TILES 8
 
 /* Panels of a tile at least. */
 #define LEAST_PANELS 2
