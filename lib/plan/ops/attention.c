@@ -10,8 +10,8 @@
 /* Query rows of a tile: tokens times query heads of one kv head. The more keys they see, the fewer they are,
  * so that a tile stays at about 50 us. */
 #define MOST_QUERY_ROWS 64
-#define LEAST_QUERY_ROWS 8
-#define TILE_PRODUCTS (2u << 20) /* rows times keys times head width */
+#define LEAST_QUERY_ROWS 4
+#define TILE_PRODUCTS (768u << 10) /* rows times keys times head width */
 
 enum { TOKENS }; /* exec->shape: tokens of a tile */
 

@@ -3,11 +3,11 @@
 #include "base/bytes.h"
 #include "plan/ops/ops.h"
 
-/* A tile is about 50 us: so many multiply-adds, or with few rows so many bytes of weights. */
-#define TILE_PRODUCTS (8u << 20)
-#define TILE_PRODUCTS_FLOAT (2u << 20)
-#define TILE_PRODUCTS_SCALAR (128u << 10)
-#define TILE_BYTES (512u << 10)
+/* A tile is at most about 50 us: so many multiply-adds, or with few rows so many bytes of weights. */
+#define TILE_PRODUCTS (4u << 20)
+#define TILE_PRODUCTS_FLOAT (1u << 20)
+#define TILE_PRODUCTS_SCALAR (64u << 10)
+#define TILE_BYTES (384u << 10)
 
 /* Activations of a tile stay in the second-level cache. */
 #define TILE_ACTIVATION_BYTES (384u << 10)
