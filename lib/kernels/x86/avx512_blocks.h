@@ -84,9 +84,9 @@ SLMK_INLINE __m512 add_block(const block_type type, const weights *w, const slmk
 }
 
 /* One panel times n_tokens (a constant, at most 16) tokens. */
-SLMK_INLINE void block_tile(const block_type type, size_t panel_size, const uint8_t *panel, uint32_t k,
-                            const char *act, size_t act_stride, const uint32_t n_tokens, float *out,
-                            size_t out_stride)
+SLMK_INLINE void block_tile(const block_type type, size_t panel_size, const uint8_t *panel,
+                            uint32_t k, const char *act, size_t act_stride, const uint32_t n_tokens,
+                            float *out, size_t out_stride)
 {
     __m512 acc[16];
     SLMK_UNROLL
@@ -120,16 +120,16 @@ SLMK_INLINE void matmul_blocks(const block_type type, size_t panel_size, const u
     for (uint32_t p = 0; p < n_panels; p++, panels += panel_size, out += SLMK_ROWS) {
         uint32_t t = 0;
         for (; t + 16 <= n_tokens; t += 16) {
-            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 16, out + t * out_stride,
-                       out_stride);
+            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 16,
+                       out + t * out_stride, out_stride);
         }
         for (; t + 4 <= n_tokens; t += 4) {
-            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 4, out + t * out_stride,
-                       out_stride);
+            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 4,
+                       out + t * out_stride, out_stride);
         }
         for (; t < n_tokens; t++) {
-            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 1, out + t * out_stride,
-                       out_stride);
+            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 1,
+                       out + t * out_stride, out_stride);
         }
     }
 }
