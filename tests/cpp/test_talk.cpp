@@ -13,8 +13,9 @@ static_assert(std::input_iterator<slm::event_range::iterator>);
 
 static std::size_t n_allocations = 0;
 
-// All of this program's memory in C++ comes from here.
-void *operator new(std::size_t size)
+// All of this program's memory in C++ comes from here. Not inlined, so that no compiler takes the pairs for
+// mismatched ones.
+[[gnu::noinline]] void *operator new(std::size_t size)
 {
     n_allocations++;
     void *block = std::malloc(size != 0 ? size : 1);
@@ -23,12 +24,12 @@ void *operator new(std::size_t size)
     return block;
 }
 
-void operator delete(void *block) noexcept
+[[gnu::noinline]] void operator delete(void *block) noexcept
 {
     std::free(block);
 }
 
-void operator delete(void *block, std::size_t) noexcept
+[[gnu::noinline]] void operator delete(void *block, std::size_t) noexcept
 {
     std::free(block);
 }
