@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes the seeds of the fuzz targets, shaped like the published vulnerabilities of GGUF readers.
 
-Run: tests/fuzz/make_corpus.py (writes the .bin files of corpus/ beside this file; what fuzzing found besides
-has no extension)
+Run: tests/fuzz/make_corpus.py (writes into corpus/ beside this file; found-* there is what fuzzing added)
 """
 import pathlib
 import struct
