@@ -15,7 +15,8 @@ enum {
     SLM_SAVE_Q8 = 1,     /**< rounded to 8 bits, as SLM_KV_Q8 */
     SLM_SAVE_Q4 = 2,     /**< rounded to 4 bits, as SLM_KV_Q4 */
     SLM_SAVE_TOKENS = 3  /**< the token ids alone: the steps after restoring compute them, with the same
-                              bits; not for a sequence whose window has hidden tokens */
+                              bits if the cache was neither shifted nor rounded since; not for a sequence
+                              whose window has hidden tokens */
 };
 
 /** How to save a sequence. */

@@ -151,7 +151,7 @@ typedef struct slm_sequence_info {
     uint32_t n_computed;    /**< tokens whose cache is there */
     uint32_t is_generating; /**< 1 while a generation is in progress */
     const int32_t *tokens;  /**< [n_tokens], valid until the next call that changes the session */
-    uint32_t n_pages;       /**< pages of 64 tokens of the session's cache that it holds, shared ones too */
+    uint32_t n_pages;       /**< pages of 64 tokens that it holds, shared ones and a prefix's too */
     uint32_t n_prefix_tokens; /**< tokens at the beginning that lie in a slm_prefix */
 } slm_sequence_info;
 

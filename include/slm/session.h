@@ -218,7 +218,7 @@ SLM_API slm_status slm_session_get_event(slm_session *session, slm_event *event,
 
 /**
  * Stops work from any thread: the step in progress, or else the next one, returns SLM_CANCELLED soon
- * (between two pieces of work, about 50 us, or after the sampling of one token). All generations end with
+ * (between two pieces of work, about 50 us). All generations end with
  * a done event. Tokens whose computation was cut short remain appended and are computed by later steps.
  *
  * @param session  [in] not NULL; must not be released meanwhile.

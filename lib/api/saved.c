@@ -3,6 +3,7 @@
 #include "slm/saved.h"
 
 #include "api/check_session.h"
+#include "base/fpenv.h"
 #include "base/options.h"
 #include "session/blob.h"
 
@@ -18,7 +19,11 @@ SLM_API slm_status slm_session_save_sequence(const slm_session *session, slm_seq
     if (options != NULL) {
         SLM_TRY(slmi_options_copy(&own, sizeof(own), options, "slm_save_options", err));
     }
-    return slmi_sequence_save(session, found, &own, blob, capacity, length, err);
+    const slmi_fpenv before = slmi_fpenv_enter();
+    const slm_status status =
+        slmi_sequence_save(session, found, &own, blob, capacity, length, err);
+    slmi_fpenv_leave(before);
+    return status;
 }
 
 SLM_API slm_status slm_session_restore_sequence(slm_session *session, const void *blob, size_t length,
@@ -30,7 +35,10 @@ SLM_API slm_status slm_session_restore_sequence(slm_session *session, const void
     *sequence = 0;
     SLM_TRY(slmi_check_session(session, err));
     REFUSE_NULL(blob);
-    SLM_TRY(slmi_sequence_restore(session, blob, length, prefix, &restored, err));
+    const slmi_fpenv before = slmi_fpenv_enter();
+    const slm_status status = slmi_sequence_restore(session, blob, length, prefix, &restored, err);
+    slmi_fpenv_leave(before);
+    SLM_TRY(status);
     *sequence = slmi_sequence_id(session, restored);
     return SLM_OK;
 }

@@ -2,9 +2,9 @@
 /* The executor: runs an executable plan over a batch, tile by tile, on a pool of workers.
  *
  * Its state is (stage, tiles done). A tile is done whole or not at all, so a run can stop anywhere and
- * go on later; tile borders depend on the batch alone, never on the number of workers. Nobody is waited
- * for but those who hold a tile: workers may join and leave at any time, and whoever finishes the last
- * tile of a stage prepares the next one. */
+ * go on later; tile borders depend on the batch and the processor level, never on the number of
+ * workers. Nobody is waited for but those who hold a tile: workers may join and leave at any time, and
+ * whoever finishes the last tile of a stage prepares the next one. */
 #ifndef SLMI_PLAN_EXEC_H
 #define SLMI_PLAN_EXEC_H
 

@@ -209,7 +209,11 @@ slm_status slmi_session_estimate(const slm_model *model, const slm_session_optio
     SLM_TRY(configure(model, options, &probe.config, err));
     SLM_TRY(slmi_alloc_init(&probe.alloc, NULL, 0, err));
     probe.alloc.host = model->alloc.host;
-    SLM_TRY(measure(&probe, &arena_bytes, &cleared, err));
+    const slm_status status = measure(&probe, &arena_bytes, &cleared, err);
+    if (status != SLM_OK) {
+        slmi_exec_plan_free(&probe.exec_plan);
+        return status;
+    }
     memory->n_pages = probe.config.n_pages;
     memory->page_bytes = probe.exec_plan.page_bytes;
     memory->kv_bytes = (uint64_t)probe.config.n_pages * probe.exec_plan.page_bytes;

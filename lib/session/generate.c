@@ -139,8 +139,9 @@ static slm_status meet_full_context(slm_session *session, slmi_sequence *sequenc
     }
     slm_status status = SLM_ERR_CONTEXT_FULL;
     uint32_t first = 0, n_removed = 0;
+    slm_error own = SLM_ERROR_INIT; /* a context that is full is no error of the step */
     if (sequence->params.full == SLM_FULL_SHIFT) {
-        status = slmi_sequence_make_room(session, sequence, &first, &n_removed, err);
+        status = slmi_sequence_make_room(session, sequence, &first, &n_removed, &own);
     }
     if (status == SLM_ERR_CONTEXT_FULL) {
         slmi_generation_end(session, sequence, SLM_DONE_CONTEXT_FULL, SLM_OK);
@@ -148,7 +149,7 @@ static slm_status meet_full_context(slm_session *session, slmi_sequence *sequenc
     }
     if (status != SLM_OK) {
         slmi_generation_end(session, sequence, SLM_DONE_ERROR, status);
-        return status;
+        return slmi_fail(err, status, own.offset, "%s", own.message);
     }
     slm_event *event = slmi_event_add(session, SLM_EVENT_SHIFT, sequence);
     event->position = first;

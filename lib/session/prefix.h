@@ -25,7 +25,7 @@ struct slm_prefix {
 
 struct slmi_sequence;
 
-/* The sequence and name have been checked. */
+/* Checks name and sequence. */
 slm_status slmi_prefix_create(const slm_session *session, const struct slmi_sequence *sequence,
                               const char *name, slm_prefix **out, slm_error *err);
 

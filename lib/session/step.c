@@ -89,7 +89,8 @@ static slm_status commit_row(slm_session *session, uint32_t row, slm_error *err)
         status = deliver_logits(session, row, err);
     }
     if (sequence->generation.active && wanted->position + 1 == sequence->n_tokens) {
-        const slm_status taken = slmi_generation_take(session, sequence, row, err);
+        const slm_status taken =
+            slmi_generation_take(session, sequence, row, status == SLM_OK ? err : NULL);
         status = status == SLM_OK ? taken : status;
     }
     return status;
@@ -106,7 +107,8 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
             return status;
         }
         owes_row = 0;
-        const slm_status used = commit_row(session, session->next_commit++, err);
+        const slm_status used =
+            commit_row(session, session->next_commit++, status == SLM_OK ? err : NULL);
         status = status == SLM_OK ? used : status;
     }
     slmi_batch_abandon(session); /* done with it */

@@ -24,7 +24,8 @@
  *   functions without an object, such as slm_version().
  * - `model`, `tokenizer` and `prefix` are shared: a copy is one more reference. `session` and `sampler`
  *   move. A `sequence` is a plain value, the session's handle and an id, and outlives no session.
- * - A call that can fail returns result<T>: a value or an error. Nothing throws, and a check that was
+ * - A call that can fail returns result<T>: a value or an error. Nothing throws but the allocation of a
+ *   returned std::string or std::vector, and a check that was
  *   forgotten harms nobody: a failed result's value is empty, and calls on something empty fail with
  *   SLM_ERR_INVALID_ARGUMENT. or_throw() makes exceptions of errors in programs that have them.
  * - Only what returns a std::string or std::vector allocates on the C++ side. Each of these has a twin

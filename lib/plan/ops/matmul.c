@@ -16,6 +16,9 @@
 /* Tiles per matrix at least, so that a few workers share it evenly. */
 #define LEAST_TILES 8
 
+/* Tiles per matrix at most, about: a ticket counts them in 24 bits. */
+#define MOST_TILES (4u << 20)
+
 /* Panels of a tile at least. */
 #define LEAST_PANELS 2
 
@@ -43,7 +46,8 @@ static uint32_t rows_of_tile(const slmi_matrix *matrix, uint32_t n_rows, uint32_
     if (by_products < rows) {
         rows = by_products == 0 ? 1 : (uint32_t)by_products;
     }
-    return slmi_min_u32(n_rows, rows);
+    const uint64_t least = (uint64_t)n_rows * matrix->n_panels / LEAST_PANELS / MOST_TILES + 1;
+    return slmi_min_u32(n_rows, slmi_max_u32(rows, (uint32_t)least));
 }
 
 /* An even number, so that 32-blocks of a joined result do not straddle tiles. */
