@@ -38,7 +38,8 @@ typedef struct slm_save_options {
  * @param blob      [out] [capacity] bytes; may be NULL when capacity is 0.
  * @param length    [out] bytes needed, also when they do not fit; not NULL.
  * @return SLM_OK; SLM_ERR_BUFFER_TOO_SMALL (*length = needed); SLM_ERR_STALE_ID; SLM_ERR_STATE
- *         (SLM_SAVE_TOKENS, and a window has hidden tokens); SLM_ERR_INVALID_ARGUMENT.
+ *         (SLM_SAVE_TOKENS, and a window has hidden tokens); SLM_ERR_LIMIT (more bytes than can be
+ *         addressed, on 32-bit systems); SLM_ERR_INVALID_ARGUMENT.
  *
  * Threads: confined. Memory: none. Cost: a copy of the cache. Numbers: another type than the session's
  * rounds; the cost in perplexity stands in docs/evaluation.md. Since: 0.1

@@ -28,7 +28,8 @@ SLM_API slm_status slm_session_add_sequence(slm_session *session, slm_sequence *
  * @param sequence  [out] the copy's id; 0 unless SLM_OK.
  * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_BUDGET (sequences or pages used up).
  *
- * Threads: confined. Cost: at most one page copied. Since: 0.1
+ * Threads: confined. Cost: pages that the copy writes next are copied at once, so that a full pool shows
+ * here: one at most, and those of tokens that are not computed yet. Since: 0.1
  */
 SLM_API slm_status slm_session_fork_sequence(slm_session *session, slm_sequence source,
                                              slm_sequence *sequence, slm_error *err);

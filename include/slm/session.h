@@ -218,10 +218,10 @@ SLM_API slm_status slm_session_get_event(slm_session *session, slm_event *event,
 
 /**
  * Stops work from any thread: the step in progress, or else the next one, returns SLM_CANCELLED soon
- * (between two pieces of work, about 50 us). All generations end with
- * a done event. Tokens whose computation was cut short remain appended and are computed by later steps.
+ * (between two pieces of work, about 50 us). All generations end with a done event. Tokens whose
+ * computation was cut short remain appended and are computed by later steps.
  *
- * @param session  [in] not NULL; must not be released meanwhile.
+ * @param session  [in] NULL does nothing; must not be released meanwhile.
  *
  * Threads: any, also while a step is in progress. Since: 0.1
  */

@@ -363,11 +363,12 @@ slm_status slmi_evaluator_get_result(slm_x_evaluator *e, slm_x_evaluation *r, sl
     r->n_scored = t->sums.n_scored + t->n_guessed;
     r->negative_log_likelihood = whole_loss(e, t->sums.nll);
     r->perplexity = slmk_exp(r->negative_log_likelihood / (double)r->n_scored);
-    r->perplexity_standard_error = r->perplexity * error;
+    const double loss_error = error * (double)t->sums.n_scored; /* of the whole; guesses have none */
+    r->perplexity_standard_error = r->perplexity * loss_error / (double)r->n_scored;
     if (e->convention.counts_all) {
         const double bits = LN_2 * (double)t->n_bytes;
         r->bits_per_byte = r->negative_log_likelihood / bits;
-        r->bits_per_byte_standard_error = error * (double)t->sums.n_scored / bits;
+        r->bits_per_byte_standard_error = loss_error / bits;
     }
     if (e->n_sides > 1) {
         tell_comparison(e, r);

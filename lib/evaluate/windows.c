@@ -2,15 +2,11 @@
 /* Conventions of perplexity: the windows that a stream of tokens is cut into, and what counts in each. */
 #include "evaluate/windows.h"
 
+#include "base/bytes.h"
 #include "slm/experimental/evaluate.h"
 
 #define DEFAULT_CONTEXT 4096
 #define DEFAULT_STRIDE 512
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Name and window of a convention by its id. */
 static slm_status find_convention(uint32_t id, uint32_t model_context, const char **name,
@@ -20,7 +16,8 @@ static slm_status find_convention(uint32_t id, uint32_t model_context, const cha
         const char *name;
         uint32_t context_length;
     } all[] = {
-        [SLM_X_CONVENTION_BITS_PER_BYTE] = { "bits-per-byte", smaller(model_context, DEFAULT_CONTEXT) },
+        [SLM_X_CONVENTION_BITS_PER_BYTE] = { "bits-per-byte",
+                                             slmi_min_u32(model_context, DEFAULT_CONTEXT) },
         [SLM_X_CONVENTION_LLAMACPP_512] = { "llamacpp-512", 512 },
         [SLM_X_CONVENTION_GPTQ_2048] = { "gptq-2048", 2048 },
         [SLM_X_CONVENTION_HF_STRIDE] = { "hf-stride", model_context },

@@ -9,6 +9,12 @@
 /* Tokens of a cache page; an attention chunk is one page. */
 #define SLMK_PAGE 64
 
+/* Pages that n tokens take. */
+static inline uint32_t slmk_pages_of(uint32_t n)
+{
+    return n / SLMK_PAGE + (n % SLMK_PAGE != 0);
+}
+
 /* Number types of the key and value cache, as SLM_KV_*. */
 enum { SLMK_KV_F16, SLMK_KV_F32, SLMK_KV_Q8, SLMK_KV_Q4, SLMK_N_KV_TYPES };
 

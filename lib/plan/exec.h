@@ -21,12 +21,6 @@ typedef struct slmi_run {
     uint32_t sink_pages;    /* pages at the beginning that every token sees */
 } slmi_run;
 
-/* Pages that hold this many sinks. */
-static inline uint32_t slmi_sink_pages(uint32_t n_sinks)
-{
-    return (n_sinks + SLMK_PAGE - 1) / SLMK_PAGE;
-}
-
 /* First page behind the sinks that the token at a position sees. */
 static inline uint32_t slmi_window_page(uint32_t window, uint32_t sink_pages, uint32_t position)
 {

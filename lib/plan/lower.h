@@ -6,6 +6,7 @@
 #ifndef SLMI_PLAN_LOWER_H
 #define SLMI_PLAN_LOWER_H
 
+#include "kernels/kv.h"
 #include "plan/plan.h"
 
 /* Executable ops. Row ops compute one row from the same row of their inputs, so that any chain of them
@@ -91,6 +92,21 @@ slm_status slmi_lower(const slmi_plan *plan, const slmi_lower_options *options, 
 
 /* Frees it; a zeroed one does nothing. */
 void slmi_exec_plan_free(slmi_exec_plan *exec);
+
+/* Where the keys of one head of a slot lie in a cache page, in panels of 16 tokens, and its values, in rows:
+ * a page holds, slot by slot, the keys of all heads, then their values. */
+static inline uint8_t *slmi_cache_keys(const slmi_exec_plan *plan, uint8_t *page, uint32_t slot,
+                                       uint32_t head)
+{
+    return page + plan->slot_offset[slot] +
+           head * slmk_kv_head_bytes(plan->kv_type, plan->plan->slots[slot].head_width);
+}
+
+static inline uint8_t *slmi_cache_values(const slmi_exec_plan *plan, uint8_t *page, uint32_t slot,
+                                         uint32_t head)
+{
+    return slmi_cache_keys(plan, page, slot, plan->plan->slots[slot].n_heads + head);
+}
 
 /* layout.c: gives every form of every value a place, and cache slots their offsets. */
 void slmi_layout_places(slmi_exec_plan *exec, const uint8_t *watched);

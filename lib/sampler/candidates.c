@@ -42,11 +42,6 @@ static int is_better(candidate a, candidate b)
     return a.value > b.value || (a.value == b.value && a.id < b.id);
 }
 
-static uint32_t end_of_piece(uint32_t at, uint32_t end)
-{
-    return at + slmi_min_u32(end - at, SLMI_SAMPLER_PIECE);
-}
-
 static void go_to(slmi_candidates *c, uint32_t stage, uint32_t at)
 {
     c->work.stage = stage;
@@ -111,7 +106,7 @@ static void begin_heap(slmi_candidates *c, uint32_t stage, uint32_t begin, uint3
 static int scan(slmi_candidates *c, const slmk_table *kernels, const float *logits, uint32_t n_vocab,
                 uint32_t k)
 {
-    const uint32_t end = end_of_piece(c->work.at, n_vocab);
+    const size_t end = slmi_end_of_piece(c->work.at, n_vocab);
     uint32_t n_better = 0;
     while (c->work.at < end && n_better < HEAP_PIECE) {
         const uint32_t n = slmi_min_u32(SKIP, end - c->work.at);
@@ -145,7 +140,7 @@ int slmi_candidates_best(slmi_candidates *c, const slmk_table *kernels, const fl
     enum { FILL, HEAP, SCAN, SORT };
     switch (c->work.stage) {
     case FILL:
-        for (const uint32_t end = end_of_piece(c->work.at, k); c->work.at < end; c->work.at++) {
+        for (const size_t end = slmi_end_of_piece(c->work.at, k); c->work.at < end; c->work.at++) {
             put(c, c->work.at, (candidate){ logits[c->work.at], (int32_t)c->work.at });
         }
         if (c->work.at == k) {
@@ -175,7 +170,7 @@ int slmi_candidates_best(slmi_candidates *c, const slmk_table *kernels, const fl
 
 int slmi_candidates_all(slmi_candidates *c, const float *logits, uint32_t n_vocab)
 {
-    const uint32_t end = end_of_piece(c->work.at, n_vocab);
+    const size_t end = slmi_end_of_piece(c->work.at, n_vocab);
     for (; c->work.at < end; c->work.at++) {
         put(c, c->work.at, (candidate){ logits[c->work.at], (int32_t)c->work.at });
     }
@@ -190,7 +185,7 @@ int slmi_candidates_all(slmi_candidates *c, const float *logits, uint32_t n_voca
 /* Moves candidates with at least this logarithm of the weight to the front. Returns 1 at the end. */
 static int partition(slmi_candidates *c, double least)
 {
-    for (const uint32_t end = end_of_piece(c->work.at, c->n); c->work.at < end; c->work.at++) {
+    for (const size_t end = slmi_end_of_piece(c->work.at, c->n); c->work.at < end; c->work.at++) {
         if ((double)c->values[c->work.at] - (double)c->max >= least) {
             swap(c, c->work.at, c->work.front++);
         }
@@ -220,7 +215,7 @@ static int take_best(slmi_candidates *c)
 static int turn_round(slmi_candidates *c)
 {
     const uint32_t n = slmi_min_u32(c->work.count, (c->work.end - c->work.begin) / 2);
-    for (const uint32_t end = end_of_piece(c->work.at, n); c->work.at < end; c->work.at++) {
+    for (const size_t end = slmi_end_of_piece(c->work.at, n); c->work.at < end; c->work.at++) {
         swap(c, c->work.begin + c->work.at, c->work.end - 1 - c->work.at);
     }
     return c->work.at == n;
@@ -229,7 +224,7 @@ static int turn_round(slmi_candidates *c)
 /* The sum of all weights; then how much of it is enough. Returns 1 at the end. */
 static int sum_weights(slmi_candidates *c, const slmk_table *kernels, float p)
 {
-    const uint32_t end = end_of_piece(c->work.at, c->n);
+    const size_t end = slmi_end_of_piece(c->work.at, c->n);
     c->work.total +=
         (double)kernels->exp_sum(c->values + c->work.at, end - c->work.at, c->max, NULL);
     c->work.at = end;
@@ -283,7 +278,7 @@ int slmi_candidates_top_p(slmi_candidates *c, const slmk_table *kernels, float p
 int slmi_candidates_min_p(slmi_candidates *c, float p)
 {
     const double least = slmk_log(p);
-    for (const uint32_t end = end_of_piece(c->work.at, c->n); c->work.at < end; c->work.at++) {
+    for (const size_t end = slmi_end_of_piece(c->work.at, c->n); c->work.at < end; c->work.at++) {
         if ((double)c->values[c->work.at] - (double)c->max >= least) {
             put(c, c->work.count++, get(c, c->work.at));
         }
@@ -299,7 +294,7 @@ int slmi_candidates_min_p(slmi_candidates *c, float p)
 static int weigh(slmi_candidates *c, const slmk_table *kernels, float temperature)
 {
     const uint32_t begin = c->work.at;
-    const uint32_t end = end_of_piece(begin, c->n);
+    const size_t end = slmi_end_of_piece(begin, c->n);
     for (uint32_t i = begin; i < end; i++) {
         c->values[i] = (c->values[i] - c->max) / temperature;
     }
@@ -314,7 +309,7 @@ static int weigh(slmi_candidates *c, const slmk_table *kernels, float temperatur
 /* Walks on until the weights passed exceed the target. Returns 1 at the end. */
 static int walk(slmi_candidates *c, double target)
 {
-    const uint32_t end = end_of_piece(c->work.at, c->n);
+    const size_t end = slmi_end_of_piece(c->work.at, c->n);
     while (c->work.at < end && c->work.sum <= target) {
         const float weight = c->values[c->work.at];
         c->work.sum += (double)weight;

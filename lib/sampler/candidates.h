@@ -3,6 +3,7 @@
 #ifndef SLMI_SAMPLER_CANDIDATES_H
 #define SLMI_SAMPLER_CANDIDATES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/kernels.h"
@@ -10,6 +11,12 @@
 /* Elements that one piece looks at: some 10 us. Sums of exponentials are joined from pieces, so this is
  * part of docs/numerics.md. */
 #define SLMI_SAMPLER_PIECE 8192
+
+/* Where the piece that begins at `at` ends. */
+static inline size_t slmi_end_of_piece(size_t at, size_t end)
+{
+    return end - at < SLMI_SAMPLER_PIECE ? end : at + SLMI_SAMPLER_PIECE;
+}
 
 /* Pairs of logit and token id in two arrays. A filter works in place and leaves the survivors in front:
  * best first after top-k and top-p (ties: the lower id is better), else in the order they had. */

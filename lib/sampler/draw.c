@@ -8,15 +8,10 @@
 #include "kernels/math.h"
 #include "sampler/philox.h"
 
-static size_t end_of_piece(size_t at, size_t end)
-{
-    return end - at < SLMI_SAMPLER_PIECE ? end : at + SLMI_SAMPLER_PIECE;
-}
-
 /* The largest of some more values into *max. Returns 1 at the end, which an infinite value or NaN is too. */
 static int find_max(slmi_draw *d, const float *values, float *max)
 {
-    const size_t end = end_of_piece(d->at, d->scratch->n_vocab);
+    const size_t end = slmi_end_of_piece(d->at, d->scratch->n_vocab);
     float most;
     d->finite = d->kernels->max_finite(values + d->at, (uint32_t)(end - d->at), &most);
     *max = d->at == 0 || most > *max ? most : *max;
@@ -38,7 +33,7 @@ static int find_penalised_max(slmi_draw *d)
 
 static int copy_logits(slmi_draw *d)
 {
-    const size_t end = end_of_piece(d->at, d->scratch->n_vocab);
+    const size_t end = slmi_end_of_piece(d->at, d->scratch->n_vocab);
     memcpy(d->scratch->values + d->at, d->logits + d->at, (end - d->at) * sizeof(float));
     d->at = end;
     d->source = d->scratch->values;
@@ -61,7 +56,7 @@ static int count_history(slmi_draw *d)
 {
     size_t n;
     const int32_t *seen = seen_tokens(d, &n);
-    for (const size_t end = end_of_piece(d->at, n); d->at < end; d->at++) {
+    for (const size_t end = slmi_end_of_piece(d->at, n); d->at < end; d->at++) {
         if (is_known(d, seen[d->at])) {
             d->scratch->counts[seen[d->at]]++;
         }
@@ -90,7 +85,7 @@ static int apply_penalties(slmi_draw *d)
 {
     size_t n;
     const int32_t *seen = seen_tokens(d, &n);
-    for (const size_t end = end_of_piece(d->at, n); d->at < end; d->at++) {
+    for (const size_t end = slmi_end_of_piece(d->at, n); d->at < end; d->at++) {
         const int32_t token = seen[d->at];
         if (is_known(d, token) && d->scratch->counts[token] != 0) {
             d->scratch->values[token] =
@@ -103,7 +98,7 @@ static int apply_penalties(slmi_draw *d)
 
 static int find_largest(slmi_draw *d)
 {
-    for (const size_t end = end_of_piece(d->at, d->scratch->n_vocab); d->at < end; d->at++) {
+    for (const size_t end = slmi_end_of_piece(d->at, d->scratch->n_vocab); d->at < end; d->at++) {
         if (d->source[d->at] == d->penalised_max) {
             d->token = (int32_t)d->at;
             return 1;
@@ -143,7 +138,7 @@ static int draw_token(slmi_draw *d)
 /* What log-probabilities are counted from. */
 static int sum_all(slmi_draw *d)
 {
-    const size_t end = end_of_piece(d->at, d->scratch->n_vocab);
+    const size_t end = slmi_end_of_piece(d->at, d->scratch->n_vocab);
     d->sum += (double)d->kernels->exp_sum(d->logits + d->at, (uint32_t)(end - d->at), d->max, NULL);
     d->at = end;
     return end == d->scratch->n_vocab;

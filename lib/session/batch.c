@@ -33,11 +33,6 @@ int slmi_session_has_work(const slm_session *session)
     return 0;
 }
 
-static int wants_logits(const slmi_sequence *sequence, uint32_t position)
-{
-    return sequence->wants_logits[position / 8] >> position % 8 & 1;
-}
-
 /* Adds up to `most` pending tokens of a sequence as one run, as far as rows of logits are left. */
 static void add_run(slm_session *session, uint32_t index, uint32_t most)
 {
@@ -49,7 +44,7 @@ static void add_run(slm_session *session, uint32_t index, uint32_t most)
     n = n < most ? n : most;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t position = first + i;
-        const uint32_t deliver = (uint32_t)wants_logits(sequence, position);
+        const uint32_t deliver = (uint32_t)slmi_wants_logits(sequence, position);
         const int sample = sequence->generation.active && !sequence->generation.waits &&
                            position + 1 == sequence->n_tokens;
         if (deliver || sample) {
@@ -70,7 +65,7 @@ static void add_run(slm_session *session, uint32_t index, uint32_t most)
         session->run_sequences[batch->n_runs] = index;
         session->runs[batch->n_runs++] =
             (slmi_run){ begin, batch->n_tokens - begin, first, sequence->page_data,
-                        sequence->params.window, slmi_sink_pages(sequence->params.sinks) };
+                        sequence->params.window, slmk_pages_of(sequence->params.sinks) };
         sequence->n_waited = 0;
     }
 }

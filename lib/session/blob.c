@@ -20,11 +20,6 @@ static uint64_t token_bytes(uint64_t n_tokens, uint32_t size)
     return slmi_round_up(n_tokens * size, 8);
 }
 
-static uint32_t n_pages(uint32_t n_tokens)
-{
-    return (n_tokens + SLMK_PAGE - 1) / SLMK_PAGE;
-}
-
 uint64_t slmi_blob_tokens_offset(void)
 {
     return SLMI_BLOB_HEADER;
@@ -130,12 +125,13 @@ static slm_status parse_version_1(const uint8_t *bytes, size_t length, slmi_blob
     SLM_TRY(check_tail(bytes, 44, blob, err));
     blob->tokens_offset = VERSION_1_HEADER;
     const uint64_t before = VERSION_1_HEADER + token_bytes(blob->n_tokens, 4);
-    SLM_FAIL_AT_IF(!slmi_mul_u64(n_pages(blob->n_cached), blob->page_bytes, &blob->cache_bytes) ||
+    SLM_FAIL_AT_IF(!slmi_mul_u64(slmk_pages_of(blob->n_cached), blob->page_bytes, &blob->cache_bytes) ||
                        blob->cache_bytes > SIZE_MAX / 2,
                    SLM_ERR_FORMAT, 24, "a cache page cannot have %llu bytes",
                    (unsigned long long)blob->page_bytes);
+    SLM_TRY(check_size(bytes, length, before + blob->cache_bytes + SLMI_BLOB_CHECKSUM, err));
     blob->cache = bytes + before;
-    return check_size(bytes, length, before + blob->cache_bytes + SLMI_BLOB_CHECKSUM, err);
+    return SLM_OK;
 }
 
 static void read_params(const uint8_t *bytes, slmi_params *params)
@@ -164,7 +160,7 @@ static slm_status check_prefix(const slmi_blob *blob, slm_error *err)
 static slm_status check_hidden(const slmi_blob *blob, slm_error *err)
 {
     const uint32_t begin = blob->hidden_begin, end = blob->hidden_end;
-    const uint32_t sinks = slmi_sink_pages(blob->params.sinks) * SLMK_PAGE;
+    const uint32_t sinks = slmk_pages_of(blob->params.sinks) * SLMK_PAGE;
     const uint32_t seen = /* by the next token, from here on */
         SLMK_PAGE * slmi_window_page(blob->params.window, sinks / SLMK_PAGE, blob->n_cached);
     const int fits = begin == sinks && end > begin && end % SLMK_PAGE == 0 && end <= blob->n_cached &&
@@ -205,8 +201,9 @@ static slm_status parse_version_2(const uint8_t *bytes, size_t length, slmi_blob
     SLM_FAIL_AT_IF(blob->cache_bytes > SIZE_MAX / 2, SLM_ERR_FORMAT, 88,
                    "no cache has %llu bytes", (unsigned long long)blob->cache_bytes);
     blob->tokens_offset = SLMI_BLOB_HEADER;
+    SLM_TRY(check_size(bytes, length, slmi_blob_bytes(blob), err));
     blob->cache = bytes + slmi_blob_cache_offset(blob);
-    return check_size(bytes, length, slmi_blob_bytes(blob), err);
+    return SLM_OK;
 }
 
 slm_status slmi_blob_parse(const uint8_t *bytes, size_t length, slmi_blob *blob, slm_error *err)

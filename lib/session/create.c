@@ -56,7 +56,7 @@ static slm_status configure(const slm_model *model, const slm_session_options *o
     if (c->logit_rows > c->batch_tokens) {
         c->logit_rows = c->batch_tokens;
     }
-    c->pages_per_sequence = (c->context_length + SLMK_PAGE - 1) / SLMK_PAGE;
+    c->pages_per_sequence = slmk_pages_of(c->context_length);
     const uint64_t all = (uint64_t)c->pages_per_sequence * c->n_sequences;
     const uint64_t asked = ((uint64_t)o->pool_tokens + SLMK_PAGE - 1) / SLMK_PAGE;
     const uint64_t n_pages = o->pool_tokens != 0 && asked < all ? asked : all;

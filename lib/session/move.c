@@ -4,13 +4,14 @@
  * models with attention sinks", 2023, and Su et al., "RoFormer", 2021. */
 #include <string.h>
 
-#include "base/error.h"
+#include "base/bytes.h"
 #include "kernels/kv.h"
 #include "kernels/math.h"
 #include "session/session.h"
 
-/* Tokens of one slot that move between two looks at the clock: some 10 us. */
+/* Tokens of one slot that move between two looks at the clock, and numbers of their keys: some 10 us. */
 #define TOKENS_AT_ONCE 16
+#define NUMBERS_AT_ONCE 4096
 
 void slmi_move_begin(slm_session *session, slmi_sequence *sequence, uint32_t first, uint32_t n_removed,
                      uint32_t n_hidden)
@@ -40,15 +41,15 @@ typedef struct place {
 static place find_place(const slm_session *session, const slmi_sequence *sequence, uint32_t slot,
                         uint32_t head, uint32_t position)
 {
-    const slmi_slot *s = &session->model->plan.slots[slot];
-    const uint32_t type = session->config.kv_type;
-    const size_t panel_bytes = slmk_kv_panel_bytes(type, s->head_width);
-    const size_t row_bytes = slmk_kv_row_bytes(type, s->head_width);
-    const size_t head_bytes = SLMK_PAGE * row_bytes;
+    const slmi_exec_plan *plan = &session->exec_plan;
+    const uint32_t d = plan->plan->slots[slot].head_width;
     const uint32_t lane = position % SLMK_PAGE;
-    uint8_t *keys = sequence->page_data[position / SLMK_PAGE] + session->exec_plan.slot_offset[slot];
-    return (place){ keys + head * head_bytes + lane / SLMK_ROWS * panel_bytes,
-                    keys + (s->n_heads + head) * head_bytes + lane * row_bytes, lane % SLMK_ROWS };
+    uint8_t *page = sequence->page_data[position / SLMK_PAGE];
+    return (place){ slmi_cache_keys(plan, page, slot, head) +
+                        lane / SLMK_ROWS * slmk_kv_panel_bytes(plan->kv_type, d),
+                    slmi_cache_values(plan, page, slot, head) +
+                        lane * slmk_kv_row_bytes(plan->kv_type, d),
+                    lane % SLMK_ROWS };
 }
 
 /* Cosines and sines of minus the distance, behind each other in out. */
@@ -75,8 +76,9 @@ static void move_some(slm_session *session, slmi_sequence *sequence)
     if (rope != NULL) {
         turn_back(rope, move->n_removed, angles);
     }
-    uint32_t end = move->n_done + TOKENS_AT_ONCE;
-    end = end < move->n_moved ? end : move->n_moved;
+    const uint32_t fitting = slmi_max_u32(NUMBERS_AT_ONCE / (slot->n_heads * d), 1);
+    const uint32_t at_once = slmi_min_u32(TOKENS_AT_ONCE, fitting);
+    const uint32_t end = move->n_done + slmi_min_u32(move->n_moved - move->n_done, at_once);
     for (; move->n_done < end; move->n_done++) {
         const uint32_t to = move->first + move->n_done;
         const uint32_t from = to + move->n_removed;
@@ -107,7 +109,7 @@ static void arrive(slm_session *session, slmi_sequence *sequence)
 {
     sequence->n_computed = slmi_move_end(sequence);
     slmi_move_abandon(session, sequence);
-    slmi_pages_drop(session, sequence, (sequence->n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
+    slmi_pages_drop(session, sequence, slmk_pages_of(sequence->n_tokens));
     slmi_pages_hide(session, sequence, sequence->n_computed - 1);
     if (sequence->generation.active && sequence->n_computed == sequence->n_tokens) {
         sequence->n_computed--; /* the generation needs the logits of the last token */

@@ -65,7 +65,7 @@ slm_status slmi_pages_own(slm_session *session, slmi_sequence *sequence, uint32_
                           slm_error *err)
 {
     const uint32_t begin_page = first / SLMK_PAGE;
-    const uint32_t end_page = (end + SLMK_PAGE - 1) / SLMK_PAGE;
+    const uint32_t end_page = slmk_pages_of(end);
     uint32_t n_needed = 0;
     for (uint32_t i = begin_page; i < end_page; i++) {
         n_needed += (uint32_t)must_take(session, sequence, i);
@@ -83,7 +83,7 @@ slm_status slmi_pages_own(slm_session *session, slmi_sequence *sequence, uint32_
 
 static uint32_t first_visible(const slmi_params *params, uint32_t position)
 {
-    return slmi_window_page(params->window, slmi_sink_pages(params->sinks), position);
+    return slmi_window_page(params->window, slmk_pages_of(params->sinks), position);
 }
 
 void slmi_pages_hide(slm_session *session, slmi_sequence *sequence, uint32_t first)
@@ -93,7 +93,7 @@ void slmi_pages_hide(slm_session *session, slmi_sequence *sequence, uint32_t fir
         return;
     }
     const uint32_t end = first_visible(params, first);
-    for (uint32_t i = slmi_sink_pages(params->sinks); i < end; i++) {
+    for (uint32_t i = slmk_pages_of(params->sinks); i < end; i++) {
         release_page(session, sequence->pages[i]);
         sequence->pages[i] = SLMI_HIDDEN_PAGE;
         sequence->page_data[i] = NULL;

@@ -20,18 +20,6 @@ static uint32_t edited(const edit *e, uint32_t position)
     return e->first + e->n_tokens + (position > behind ? position - behind : 0);
 }
 
-static int wants_logits(const slmi_sequence *sequence, uint32_t position)
-{
-    return sequence->wants_logits[position / 8] >> position % 8 & 1;
-}
-
-static void set_wants_logits(slmi_sequence *sequence, uint32_t position, int wanted)
-{
-    const uint8_t bit = (uint8_t)(1u << position % 8);
-    sequence->wants_logits[position / 8] &= (uint8_t)~bit;
-    sequence->wants_logits[position / 8] |= wanted ? bit : 0;
-}
-
 /* Wishes for logits move with their tokens; the new tokens have none. */
 static void edit_wishes(slmi_sequence *sequence, const edit *e, uint32_t n_after)
 {
@@ -40,18 +28,18 @@ static void edit_wishes(slmi_sequence *sequence, const edit *e, uint32_t n_after
     const uint32_t begin = e->first + e->n_tokens;
     if (begin <= behind) {
         for (uint32_t i = behind; i < n_before; i++) {
-            set_wants_logits(sequence, begin + (i - behind), wants_logits(sequence, i));
+            slmi_want_logits(sequence, begin + (i - behind), slmi_wants_logits(sequence, i));
         }
     } else {
         for (uint32_t i = n_before; i > behind; i--) {
-            set_wants_logits(sequence, begin + (i - 1 - behind), wants_logits(sequence, i - 1));
+            slmi_want_logits(sequence, begin + (i - 1 - behind), slmi_wants_logits(sequence, i - 1));
         }
     }
     for (uint32_t i = e->first; i < begin; i++) {
-        set_wants_logits(sequence, i, 0);
+        slmi_want_logits(sequence, i, 0);
     }
     for (uint32_t i = n_after; i < n_before; i++) {
-        set_wants_logits(sequence, i, 0);
+        slmi_want_logits(sequence, i, 0);
     }
 }
 
@@ -98,7 +86,7 @@ static slm_status check_edit(const slm_session *session, const slmi_sequence *se
 static slm_status check_window(const slmi_sequence *sequence, const edit *e, slm_error *err)
 {
     const uint32_t hidden_end = slmi_pages_hidden_end(sequence) * SLMK_PAGE;
-    const uint32_t sinks = slmi_sink_pages(sequence->params.sinks) * SLMK_PAGE;
+    const uint32_t sinks = slmk_pages_of(sequence->params.sinks) * SLMK_PAGE;
     SLM_FAIL_IF(hidden_end > 0 && e->n_removed % SLMK_PAGE != 0, SLM_ERR_INVALID_ARGUMENT,
                 "n_removed is %u; with a window it must be a multiple of %d", e->n_removed, SLMK_PAGE);
     SLM_FAIL_IF(hidden_end > 0 && (e->first < sinks || e->first > hidden_end),
@@ -157,7 +145,7 @@ slm_status slmi_sequence_replace(slm_session *session, slmi_sequence *sequence, 
     }
     edit_tokens(sequence, &e, tokens);
     if (!sequence->move.active) {
-        slmi_pages_drop(session, sequence, (n_after + SLMK_PAGE - 1) / SLMK_PAGE);
+        slmi_pages_drop(session, sequence, slmk_pages_of(n_after));
     }
     if (n_after < session->config.context_length) {
         generation->waits = 0;
@@ -169,7 +157,7 @@ slm_status slmi_sequence_replace(slm_session *session, slmi_sequence *sequence, 
 static uint32_t most_to_drop(const slmi_sequence *sequence, uint32_t keep, uint32_t unit)
 {
     const uint32_t hidden_end = slmi_pages_hidden_end(sequence) * SLMK_PAGE;
-    const uint32_t sinks = slmi_sink_pages(sequence->params.sinks) * SLMK_PAGE;
+    const uint32_t sinks = slmk_pages_of(sequence->params.sinks) * SLMK_PAGE;
     uint32_t end = sequence->n_tokens - 1;
     if (hidden_end > 0 && keep > sinks) {
         end = hidden_end; /* what stays must not come into sight */
@@ -183,7 +171,7 @@ slm_status slmi_sequence_make_room(slm_session *session, slmi_sequence *sequence
     const slmi_params *params = &sequence->params;
     const int has_hidden = slmi_pages_hidden_end(sequence) > 0;
     const uint32_t unit = has_hidden ? SLMK_PAGE : 1;
-    const uint32_t sinks = slmi_sink_pages(params->sinks) * SLMK_PAGE;
+    const uint32_t sinks = slmk_pages_of(params->sinks) * SLMK_PAGE;
     const uint32_t keep = has_hidden ? slmi_max_u32(params->keep, sinks) : params->keep;
     const uint32_t most = most_to_drop(sequence, keep, unit);
     SLM_FAIL_IF(most == 0, SLM_ERR_CONTEXT_FULL,

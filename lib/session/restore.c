@@ -101,13 +101,11 @@ static void restore_part(void *ctx, const slmi_blob_part *part)
 {
     restoring *r = ctx;
     const slm_session *session = r->session;
-    const slmi_slot *slot = &session->model->plan.slots[part->slot];
-    const uint32_t d = slot->head_width;
+    const uint32_t d = session->model->plan.slots[part->slot].head_width;
     const size_t row_bytes = slmk_kv_row_bytes(session->config.kv_type, d);
-    uint8_t *heads =
-        r->sequence->page_data[part->page] + session->exec_plan.slot_offset[part->slot];
-    uint8_t *keys = heads + part->head * SLMK_PAGE * row_bytes;
-    uint8_t *values = heads + (slot->n_heads + part->head) * SLMK_PAGE * row_bytes;
+    uint8_t *page = r->sequence->page_data[part->page];
+    uint8_t *keys = slmi_cache_keys(&session->exec_plan, page, part->slot, part->head);
+    uint8_t *values = slmi_cache_values(&session->exec_plan, page, part->slot, part->head);
     const uint32_t end = part->first + part->n;
     for (uint32_t lane = part->first; lane < end;) {
         const uint32_t panel = lane / SLMK_ROWS;

@@ -49,7 +49,7 @@ static slm_status describe(const slm_session *session, const slmi_sequence *sequ
         blob->n_requested = slmi_max_u32(blob->n_requested, slmi_move_end(sequence));
         blob->n_cached = hidden_end > 0 ? 0 : blob->n_cached;
     } else if (hidden_end > 0) {
-        blob->hidden_begin = slmi_sink_pages(sequence->params.sinks) * SLMK_PAGE;
+        blob->hidden_begin = slmk_pages_of(sequence->params.sinks) * SLMK_PAGE;
         blob->hidden_end = hidden_end;
     }
     if (options->form == SLM_SAVE_TOKENS) {
@@ -121,13 +121,11 @@ static void save_part(void *ctx, const slmi_blob_part *part)
 {
     saving *s = ctx;
     const slm_session *session = s->session;
-    const slmi_slot *slot = &session->model->plan.slots[part->slot];
-    const uint32_t d = slot->head_width;
+    const uint32_t d = session->model->plan.slots[part->slot].head_width;
     const size_t row_bytes = slmk_kv_row_bytes(session->config.kv_type, d);
-    const uint8_t *heads =
-        s->sequence->page_data[part->page] + session->exec_plan.slot_offset[part->slot];
-    const uint8_t *keys = heads + part->head * SLMK_PAGE * row_bytes;
-    const uint8_t *values = heads + (slot->n_heads + part->head) * SLMK_PAGE * row_bytes;
+    uint8_t *page = s->sequence->page_data[part->page];
+    const uint8_t *keys = slmi_cache_keys(&session->exec_plan, page, part->slot, part->head);
+    const uint8_t *values = slmi_cache_values(&session->exec_plan, page, part->slot, part->head);
     const uint32_t end = part->first + part->n;
     for (uint32_t lane = part->first; lane < end;) {
         const uint32_t panel = lane / SLMK_ROWS;
@@ -145,6 +143,8 @@ slm_status slmi_sequence_save(const slm_session *session, const slmi_sequence *s
     slmi_blob blob;
     SLM_TRY(describe(session, sequence, options, &blob, err));
     const uint64_t size = slmi_blob_bytes(&blob);
+    SLM_FAIL_IF(size > SIZE_MAX, SLM_ERR_LIMIT, "%llu bytes are more than can be addressed",
+                (unsigned long long)size);
     *length = (size_t)size;
     SLM_FAIL_IF(capacity < size, SLM_ERR_BUFFER_TOO_SMALL,
                 "the sequence needs %llu bytes; the buffer has %llu", (unsigned long long)size,

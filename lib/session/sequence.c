@@ -68,7 +68,7 @@ slm_status slmi_sequence_fork(slm_session *session, const slmi_sequence *source,
     copy->stream.n_tail = source->stream.n_tail;
     memcpy(copy->stream.tail, source->stream.tail, sizeof(copy->stream.tail));
     memcpy(copy->tokens, source->tokens, source->n_tokens * sizeof(int32_t));
-    slmi_pages_drop(session, copy, (copy->n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
+    slmi_pages_drop(session, copy, slmk_pages_of(copy->n_tokens));
     /* The page that the copy will write next is copied now, so that a full pool shows here. What the source
      * has on the move is computed again, and behind a window's hidden pages everything is. */
     const slm_status status =
@@ -99,7 +99,7 @@ slm_status slmi_sequence_truncate(slm_session *session, slmi_sequence *sequence,
     SLM_TRY(slmi_pages_rewind(session, sequence, n_tokens, n_tokens, err));
     slmi_move_abandon(session, sequence);
     for (uint32_t i = n_tokens; i < sequence->n_tokens; i++) {
-        sequence->wants_logits[i / 8] &= (uint8_t)~(1u << i % 8);
+        slmi_want_logits(sequence, i, 0);
     }
     if (n_tokens < sequence->n_tokens) {
         sequence->stream.n_tail = 0;
@@ -108,7 +108,7 @@ slm_status slmi_sequence_truncate(slm_session *session, slmi_sequence *sequence,
     sequence->n_tokens = n_tokens;
     sequence->n_requested = sequence->n_requested < n_tokens ? sequence->n_requested : n_tokens;
     sequence->n_prefix = sequence->n_prefix < n_tokens ? sequence->n_prefix : n_tokens;
-    slmi_pages_drop(session, sequence, (n_tokens + SLMK_PAGE - 1) / SLMK_PAGE);
+    slmi_pages_drop(session, sequence, slmk_pages_of(n_tokens));
     return SLM_OK;
 }
 
@@ -138,7 +138,7 @@ slm_status slmi_sequence_append(slm_session *session, slmi_sequence *sequence, c
     }
     if (flags & SLM_APPEND_LOGITS) {
         for (uint32_t i = sequence->n_tokens; i < end; i++) {
-            sequence->wants_logits[i / 8] |= (uint8_t)(1u << i % 8);
+            slmi_want_logits(sequence, i, 1);
         }
     }
     sequence->generation.active = 0;

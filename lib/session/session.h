@@ -75,6 +75,19 @@ typedef struct slmi_sequence {
     slmi_stream stream;
 } slmi_sequence;
 
+/* Whether the logits after a token are to be delivered. */
+static inline int slmi_wants_logits(const slmi_sequence *sequence, uint32_t position)
+{
+    return sequence->wants_logits[position / 8] >> position % 8 & 1;
+}
+
+static inline void slmi_want_logits(slmi_sequence *sequence, uint32_t position, int wanted)
+{
+    const uint8_t bit = (uint8_t)(1u << position % 8);
+    uint8_t *bits = &sequence->wants_logits[position / 8];
+    *bits = (uint8_t)(wanted ? *bits | bit : *bits & ~bit);
+}
+
 /* A row of the batch whose logits are wanted. */
 typedef struct slmi_wanted {
     uint32_t sequence; /* index */

@@ -27,6 +27,11 @@ static void cancel_named(slm_session *session)
     }
 }
 
+static int is_late(const slm_session *session, uint64_t deadline)
+{
+    return deadline != 0 && now(session) >= deadline;
+}
+
 static slm_status cancel_all(slm_session *session)
 {
     slmi_batch_abandon(session);
@@ -62,7 +67,7 @@ static slm_status deliver_logits(slm_session *session, uint32_t row, slm_error *
 {
     const slmi_wanted *wanted = &session->wanted[row];
     slmi_sequence *sequence = &session->sequences[wanted->sequence];
-    sequence->wants_logits[wanted->position / 8] &= (uint8_t)~(1u << wanted->position % 8);
+    slmi_want_logits(sequence, wanted->position, 0);
     slm_event *event = slmi_event_add(session, SLM_EVENT_LOGITS, sequence);
     event->position = wanted->position;
     event->token = sequence->tokens[wanted->position];
@@ -102,7 +107,7 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
 {
     slm_status status = SLM_OK;
     while (session->next_commit < session->batch.n_wanted) {
-        const int late = !owes_row && deadline != 0 && now(session) >= deadline;
+        const int late = !owes_row && is_late(session, deadline);
         if (atomic_load(&session->cancel) != 0 || late) {
             return status;
         }
@@ -115,11 +120,30 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
     return status;
 }
 
-static void make_batch(slm_session *session)
+/* Each phase does at least one piece of work once it is entered, so a step enters none when it is late. */
+static void begin_batch(slm_session *session, uint64_t deadline)
 {
-    if (slmi_batch_make(session)) {
+    const int moves = session->n_moving > 0;
+    if (slmi_moves_run(session, deadline) && !(moves && is_late(session, deadline)) &&
+        slmi_batch_make(session)) {
         slmi_exec_begin(&session->exec, &session->batch);
         session->phase = SLMI_PHASE_COMPUTE;
+    }
+}
+
+/* Computes and draws; a step that computed does not draw when it is late. */
+static void go_on_with_batch(slm_session *session, uint64_t deadline)
+{
+    if (session->phase == SLMI_PHASE_COMPUTE && slmi_exec_run(&session->exec, deadline)) {
+        count_computed(session);
+        slmi_draws_begin(session);
+        session->phase = SLMI_PHASE_DRAW;
+        if (is_late(session, deadline)) {
+            return;
+        }
+    }
+    if (session->phase == SLMI_PHASE_DRAW && slmi_draws_run(session, deadline)) {
+        session->phase = SLMI_PHASE_COMMIT;
     }
 }
 
@@ -127,17 +151,10 @@ static slm_status advance(slm_session *session, uint64_t deadline, slm_error *er
 {
     slm_status status = SLM_OK;
     const int owes_row = session->phase == SLMI_PHASE_COMMIT;
-    if (session->phase == SLMI_PHASE_IDLE && slmi_moves_run(session, deadline)) {
-        make_batch(session);
+    if (session->phase == SLMI_PHASE_IDLE) {
+        begin_batch(session, deadline);
     }
-    if (session->phase == SLMI_PHASE_COMPUTE && slmi_exec_run(&session->exec, deadline)) {
-        count_computed(session);
-        slmi_draws_begin(session);
-        session->phase = SLMI_PHASE_DRAW;
-    }
-    if (session->phase == SLMI_PHASE_DRAW && slmi_draws_run(session, deadline)) {
-        session->phase = SLMI_PHASE_COMMIT;
-    }
+    go_on_with_batch(session, deadline);
     cancel_named(session);
     if (session->phase == SLMI_PHASE_COMMIT) {
         status = commit_rows(session, deadline, owes_row, err);

@@ -652,8 +652,7 @@ public:
     /** Stops all work, from any thread. */
     void cancel() noexcept
     {
-        if (*this)
-            slm_session_cancel(get());
+        slm_session_cancel(get());
     }
 };
 

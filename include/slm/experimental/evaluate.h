@@ -146,7 +146,7 @@ typedef struct slm_x_evaluation {
     double kl_max;                        /**< largest KL */
     double same_top_share;                /**< share of positions, 0..1, where both have the same most
                                                probable token (ties: the lower id) */
-    double same_top_share_standard_error; /**< of same_top_share, sqrt(share (1 - share) / n) */
+    double same_top_share_standard_error; /**< of same_top_share, sqrt(share (1 - share) / (n - 1)) */
 } slm_x_evaluation;
 
 #define SLM_X_EVALUATION_INIT \

@@ -12,6 +12,7 @@
 #define MOST_QUERY_ROWS 64
 #define LEAST_QUERY_ROWS 4
 #define TILE_PRODUCTS (768u << 10) /* rows times keys times head width */
+#define TILE_PRODUCTS_SCALAR (64u << 10)
 
 enum { TOKENS }; /* exec->shape: tokens of a tile */
 
@@ -46,7 +47,9 @@ uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op)
     const slmi_plan *plan = exec->plan->plan;
     const uint64_t keys_times_width =
         (uint64_t)most_keys(&exec->batch) * plan->slots[op->slot].head_width;
-    const uint64_t fitting = TILE_PRODUCTS / keys_times_width;
+    const uint64_t products =
+        exec->kernels->level == SLM_CPU_SCALAR ? TILE_PRODUCTS_SCALAR : TILE_PRODUCTS;
+    const uint64_t fitting = products / keys_times_width;
     const uint32_t n_rows = fitting > MOST_QUERY_ROWS    ? MOST_QUERY_ROWS
                             : fitting < LEAST_QUERY_ROWS ? LEAST_QUERY_ROWS
                                                          : (uint32_t)fitting;
@@ -101,17 +104,14 @@ static void attend_pages(const slmi_exec *exec, const slmi_exec_op *op, slmk_att
                          uint32_t *visible, const slmi_run *run, uint32_t kv_head,
                          uint32_t position)
 {
-    const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
-    const size_t head_bytes = slmk_kv_head_bytes(exec->plan->kv_type, slot->head_width);
     const uint32_t group = heads_per_group(exec->plan->plan, op);
     const uint32_t last = position + job->n_rows / group - 1;
     for (uint32_t page = 0; page <= last / SLMK_PAGE; page++) {
         if (page == run->sink_pages) { /* what the first token does not see any more, none does */
             page = slmi_window_page(run->window, run->sink_pages, position);
         }
-        const uint8_t *keys = run->pages[page] + exec->plan->slot_offset[op->slot];
-        job->k = keys + kv_head * head_bytes;
-        job->v = keys + (slot->n_heads + kv_head) * head_bytes;
+        job->k = slmi_cache_keys(exec->plan, run->pages[page], op->slot, kv_head);
+        job->v = slmi_cache_values(exec->plan, run->pages[page], op->slot, kv_head);
         for (uint32_t i = 0; i < job->n_rows; i++) {
             visible[i] = n_visible(run, page, position + i / group);
         }

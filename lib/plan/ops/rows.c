@@ -54,26 +54,22 @@ static void turn(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
                         rope->n_pairs, rope->halves);
 }
 
-/* A cache page holds, slot by slot: the key panels [K][4], then the value rows [K][64] (kernels/kv.h). */
 static void store(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
 {
     const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
     const uint32_t kv_type = exec->plan->kv_type;
-    const size_t head_bytes = slmk_kv_head_bytes(kv_type, slot->head_width);
+    const uint32_t d = slot->head_width;
     const uint32_t lane = exec->batch.positions[row] % SLMK_PAGE;
-    uint8_t *keys = exec->batch.row_pages[row] + exec->plan->slot_offset[op->slot];
-    uint8_t *values = keys + slot->n_heads * head_bytes;
+    uint8_t *page = exec->batch.row_pages[row];
     const float *key = slmi_exec_float(exec, op->in[1], row);
     const float *value = slmi_exec_float(exec, op->in[2], row);
     for (uint32_t h = 0; h < slot->n_heads; h++) {
-        const size_t panel = lane / SLMK_ROWS * slmk_kv_panel_bytes(kv_type, slot->head_width);
-        exec->kernels->store_key(key, slot->head_width, kv_type, lane % SLMK_ROWS, keys + panel);
-        exec->kernels->store_value(value, slot->head_width, kv_type,
-                                   values + lane * slmk_kv_row_bytes(kv_type, slot->head_width));
-        key += slot->head_width;
-        value += slot->head_width;
-        keys += head_bytes;
-        values += head_bytes;
+        uint8_t *panels = slmi_cache_keys(exec->plan, page, op->slot, h);
+        uint8_t *rows = slmi_cache_values(exec->plan, page, op->slot, h);
+        exec->kernels->store_key(key + h * d, d, kv_type, lane % SLMK_ROWS,
+                                 panels + lane / SLMK_ROWS * slmk_kv_panel_bytes(kv_type, d));
+        exec->kernels->store_value(value + h * d, d, kv_type,
+                                   rows + lane * slmk_kv_row_bytes(kv_type, d));
     }
 }
 

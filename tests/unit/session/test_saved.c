@@ -2,6 +2,8 @@
 /* Blobs in all forms: whole and relative to a prefix, in every cache type, and as token ids. */
 #include "session_fixture.h"
 
+#include <fenv.h>
+
 #include "session/session.h"
 
 #define MOST_BYTES (1u << 20)
@@ -146,6 +148,37 @@ static void conversions_are_exact_in_themselves(void **state)
         slm_session_release(source);
         slm_session_release(target);
     }
+}
+
+/* A host may round as it likes: what is converted is rounded as the library does, and the host's stays. */
+static void converts_in_the_library_s_own_rounding(void **state)
+{
+    (void)state;
+    static uint8_t expected[MOST_BYTES];
+    slm_session *s = make_typed(SLM_KV_F16, 2);
+    result r;
+    const slm_sequence q = add_sequence(s, "the moon is a balloon");
+    run(s, q, 0, &r);
+    for (uint32_t form = SLM_SAVE_Q8; form <= SLM_SAVE_Q4; form++) {
+        const size_t size = save_as(s, q, form, 0);
+        memcpy(expected, blob, size);
+        const slm_sequence near_by = restore(s, size, NULL);
+        const size_t restored = save_as(s, near_by, SLM_SAVE_CACHE, 0);
+        static uint8_t cache[MOST_BYTES];
+        memcpy(cache, blob, restored);
+        OK(slm_session_remove_sequence(s, near_by, NULL));
+
+        assert_int_equal(fesetround(FE_UPWARD), 0);
+        assert_int_equal(save_as(s, q, form, 0), size);
+        assert_memory_equal(blob, expected, size);
+        const slm_sequence other = restore(s, size, NULL);
+        assert_int_equal(fegetround(), FE_UPWARD);
+        assert_int_equal(fesetround(FE_TONEAREST), 0);
+        assert_int_equal(save_as(s, other, SLM_SAVE_CACHE, 0), restored);
+        assert_memory_equal(blob, cache, restored);
+        OK(slm_session_remove_sequence(s, other, NULL));
+    }
+    slm_session_release(s);
 }
 
 static void saves_relative_to_its_prefix(void **state)
@@ -413,6 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(converts_between_all_types),
         cmocka_unit_test(conversions_are_exact_in_themselves),
+        cmocka_unit_test(converts_in_the_library_s_own_rounding),
         cmocka_unit_test(saves_relative_to_its_prefix),
         cmocka_unit_test(is_relative_as_long_as_it_begins_so),
         cmocka_unit_test(refuses_the_wrong_prefix),
