@@ -233,24 +233,41 @@ void slmi_blob_describe(const slmi_blob *blob, slm_saved_info *info)
     }
 }
 
-void slmi_blob_walk(const slmi_blob *blob, const slmi_plan *plan,
-                    void (*fn)(void *ctx, const slmi_blob_part *part), void *ctx)
+/* Tokens [first, first + n) of a page, for one head of one slot. */
+static void visit_head(const slmi_exec_plan *plan, uint8_t *page, uint32_t slot, uint32_t head,
+                       uint32_t first, uint32_t n, const slmi_blob_visitor *visitor, void *ctx)
 {
+    const uint32_t d = plan->plan->slots[slot].head_width;
+    const size_t row_bytes = slmk_kv_row_bytes(plan->kv_type, d);
+    uint8_t *panels = slmi_cache_keys(plan, page, slot, head);
+    for (uint32_t lane = first; lane < first + n;) {
+        const uint32_t panel = lane / SLMK_ROWS;
+        const uint32_t end = slmi_min_u32(first + n, (panel + 1) * SLMK_ROWS);
+        visitor->keys(ctx, d, panels + panel * SLMK_ROWS * row_bytes, lane % SLMK_ROWS, end - lane);
+        lane = end;
+    }
+    visitor->values(ctx, d, slmi_cache_values(plan, page, slot, head) + first * row_bytes, n);
+}
+
+void slmi_blob_walk(const slmi_blob *blob, const slm_session *session, const slmi_sequence *sequence,
+                    const slmi_blob_visitor *visitor, void *ctx)
+{
+    const slmi_exec_plan *plan = &session->exec_plan;
     uint32_t token = blob->n_prefix;
     while (token < blob->n_cached) {
         if (token >= blob->hidden_begin && token < blob->hidden_end) {
             token = blob->hidden_end;
             continue;
         }
-        slmi_blob_part part = { .page = token / SLMK_PAGE, .first = token % SLMK_PAGE };
-        const uint32_t left = blob->n_cached - token;
-        part.n = SLMK_PAGE - part.first < left ? SLMK_PAGE - part.first : left;
-        for (part.slot = 0; part.slot < plan->n_slots; part.slot++) {
-            for (part.head = 0; part.head < plan->slots[part.slot].n_heads; part.head++) {
-                fn(ctx, &part);
+        const uint32_t first = token % SLMK_PAGE;
+        const uint32_t n = slmi_min_u32(SLMK_PAGE - first, blob->n_cached - token);
+        uint8_t *page = sequence->page_data[token / SLMK_PAGE];
+        for (uint32_t slot = 0; slot < plan->plan->n_slots; slot++) {
+            for (uint32_t head = 0; head < plan->plan->slots[slot].n_heads; head++) {
+                visit_head(plan, page, slot, head, first, n, visitor, ctx);
             }
         }
-        token += part.n;
+        token += n;
     }
 }
 

@@ -75,15 +75,16 @@ uint64_t slmi_blob_cache_offset(const slmi_blob *blob);
 
 void slmi_blob_describe(const slmi_blob *blob, slm_saved_info *info);
 
-/* Tokens [first, first + n) of one page, for one head of one slot. */
-typedef struct slmi_blob_part {
-    uint32_t page, first, n; /* first lane of the page, 0..63 */
-    uint32_t slot, head;
-} slmi_blob_part;
+/* What is done with the cache's parts, which stand in a blob one behind the other: keys of lanes
+ * [first, first + n) of one panel, and n rows of values, all of width d. They lie in the sequence's pages. */
+typedef struct slmi_blob_visitor {
+    void (*keys)(void *ctx, uint32_t d, uint8_t *panel, uint32_t first, uint32_t n);
+    void (*values)(void *ctx, uint32_t d, uint8_t *rows, uint32_t n);
+} slmi_blob_visitor;
 
-/* Calls fn for all parts of the cache, in their order. */
-void slmi_blob_walk(const slmi_blob *blob, const slmi_plan *plan,
-                    void (*fn)(void *ctx, const slmi_blob_part *part), void *ctx);
+/* Goes through all parts of the cache in their order. */
+void slmi_blob_walk(const slmi_blob *blob, const slm_session *session, const slmi_sequence *sequence,
+                    const slmi_blob_visitor *visitor, void *ctx);
 
 /* Bytes of the cache of these tokens in a blob of version 2. */
 uint64_t slmi_blob_cache_bytes(const slmi_blob *blob, const slmi_plan *plan);

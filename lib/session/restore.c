@@ -59,13 +59,13 @@ static slm_status check_tokens(const slm_session *session, const slmi_blob *blob
 
 typedef struct restoring {
     slm_session *session;
-    const slmi_sequence *sequence;
     uint32_t kv_type; /* of the blob */
     const uint8_t *in;
 } restoring;
 
-static void restore_keys(restoring *r, uint32_t d, uint8_t *panel, uint32_t first, uint32_t n)
+static void restore_keys(void *ctx, uint32_t d, uint8_t *panel, uint32_t first, uint32_t n)
 {
+    restoring *r = ctx;
     slm_session *session = r->session;
     const uint32_t type = session->config.kv_type;
     if (r->kv_type == type) {
@@ -80,8 +80,9 @@ static void restore_keys(restoring *r, uint32_t d, uint8_t *panel, uint32_t firs
     r->in += n * slmk_kv_row_bytes(r->kv_type, d);
 }
 
-static void restore_values(restoring *r, uint32_t d, uint8_t *rows, uint32_t n)
+static void restore_values(void *ctx, uint32_t d, uint8_t *rows, uint32_t n)
 {
+    restoring *r = ctx;
     slm_session *session = r->session;
     const uint32_t type = session->config.kv_type;
     const size_t row_bytes = slmk_kv_row_bytes(r->kv_type, d);
@@ -95,25 +96,6 @@ static void restore_values(restoring *r, uint32_t d, uint8_t *rows, uint32_t n)
         }
     }
     r->in += n * row_bytes;
-}
-
-static void restore_part(void *ctx, const slmi_blob_part *part)
-{
-    restoring *r = ctx;
-    const slm_session *session = r->session;
-    const uint32_t d = session->model->plan.slots[part->slot].head_width;
-    const size_t row_bytes = slmk_kv_row_bytes(session->config.kv_type, d);
-    uint8_t *page = r->sequence->page_data[part->page];
-    uint8_t *keys = slmi_cache_keys(&session->exec_plan, page, part->slot, part->head);
-    uint8_t *values = slmi_cache_values(&session->exec_plan, page, part->slot, part->head);
-    const uint32_t end = part->first + part->n;
-    for (uint32_t lane = part->first; lane < end;) {
-        const uint32_t panel = lane / SLMK_ROWS;
-        const uint32_t n = slmi_min_u32(end, (panel + 1) * SLMK_ROWS) - lane;
-        restore_keys(r, d, keys + panel * SLMK_ROWS * row_bytes, lane % SLMK_ROWS, n);
-        lane += n;
-    }
-    restore_values(r, d, values + part->first * row_bytes, part->n);
 }
 
 /* Version 1 has whole pages. */
@@ -150,8 +132,9 @@ static void fill(slm_session *session, slmi_sequence *sequence, const slmi_blob 
     if (blob->version == 1) {
         restore_pages(session, sequence, blob);
     } else {
-        restoring r = { session, sequence, blob->kv_type, blob->cache };
-        slmi_blob_walk(blob, &session->model->plan, restore_part, &r);
+        static const slmi_blob_visitor visitor = { restore_keys, restore_values };
+        restoring r = { session, blob->kv_type, blob->cache };
+        slmi_blob_walk(blob, session, sequence, &visitor, &r);
     }
     sequence->n_tokens = blob->n_tokens;
     sequence->n_computed = blob->n_cached;

@@ -79,14 +79,13 @@ static void write_tokens(const slmi_sequence *sequence, const slmi_blob *blob, u
 
 typedef struct saving {
     const slm_session *session;
-    const slmi_sequence *sequence;
     uint32_t kv_type; /* of the blob */
     uint8_t *out;
 } saving;
 
-/* Keys of lanes [first, first + n) of one panel. */
-static void save_keys(saving *s, uint32_t d, const uint8_t *panel, uint32_t first, uint32_t n)
+static void save_keys(void *ctx, uint32_t d, uint8_t *panel, uint32_t first, uint32_t n)
 {
+    saving *s = ctx;
     const slm_session *session = s->session;
     const uint32_t type = session->config.kv_type;
     if (s->kv_type != type) {
@@ -100,8 +99,9 @@ static void save_keys(saving *s, uint32_t d, const uint8_t *panel, uint32_t firs
     s->out += n * slmk_kv_row_bytes(s->kv_type, d);
 }
 
-static void save_values(saving *s, uint32_t d, const uint8_t *rows, uint32_t n)
+static void save_values(void *ctx, uint32_t d, uint8_t *rows, uint32_t n)
 {
+    saving *s = ctx;
     const slm_session *session = s->session;
     const uint32_t type = session->config.kv_type;
     const size_t row_bytes = slmk_kv_row_bytes(s->kv_type, d);
@@ -115,25 +115,6 @@ static void save_values(saving *s, uint32_t d, const uint8_t *rows, uint32_t n)
         }
     }
     s->out += n * row_bytes;
-}
-
-static void save_part(void *ctx, const slmi_blob_part *part)
-{
-    saving *s = ctx;
-    const slm_session *session = s->session;
-    const uint32_t d = session->model->plan.slots[part->slot].head_width;
-    const size_t row_bytes = slmk_kv_row_bytes(session->config.kv_type, d);
-    uint8_t *page = s->sequence->page_data[part->page];
-    const uint8_t *keys = slmi_cache_keys(&session->exec_plan, page, part->slot, part->head);
-    const uint8_t *values = slmi_cache_values(&session->exec_plan, page, part->slot, part->head);
-    const uint32_t end = part->first + part->n;
-    for (uint32_t lane = part->first; lane < end;) {
-        const uint32_t panel = lane / SLMK_ROWS;
-        const uint32_t n = slmi_min_u32(end, (panel + 1) * SLMK_ROWS) - lane;
-        save_keys(s, d, keys + panel * SLMK_ROWS * row_bytes, lane % SLMK_ROWS, n);
-        lane += n;
-    }
-    save_values(s, d, values + part->first * row_bytes, part->n);
 }
 
 slm_status slmi_sequence_save(const slm_session *session, const slmi_sequence *sequence,
@@ -151,8 +132,9 @@ slm_status slmi_sequence_save(const slm_session *session, const slmi_sequence *s
                 (unsigned long long)capacity);
     slmi_blob_write_header(&blob, bytes);
     write_tokens(sequence, &blob, bytes);
-    saving s = { session, sequence, blob.kv_type, bytes + slmi_blob_cache_offset(&blob) };
-    slmi_blob_walk(&blob, &session->model->plan, save_part, &s);
+    static const slmi_blob_visitor visitor = { save_keys, save_values };
+    saving s = { session, blob.kv_type, bytes + slmi_blob_cache_offset(&blob) };
+    slmi_blob_walk(&blob, session, sequence, &visitor, &s);
     slmi_blob_write_checksum(bytes, size);
     return SLM_OK;
 }
