@@ -55,6 +55,15 @@ void *slmi_new_raw(slmi_alloc *alloc, size_t size, size_t alignment)
     return block;
 }
 
+void *slmi_new_large(slmi_alloc *alloc, size_t size)
+{
+    void *block = slmi_new_raw(alloc, size, SLMI_CACHE_LINE);
+    if (block != NULL && alloc->host.alloc == c_library_alloc) {
+        slmi_os_prefer_large_pages(block, size);
+    }
+    return block;
+}
+
 void *slmi_new(slmi_alloc *alloc, size_t size, size_t alignment)
 {
     void *block = slmi_new_raw(alloc, size, alignment);

@@ -28,6 +28,10 @@ void *slmi_new(slmi_alloc *alloc, size_t size, size_t alignment);
 /* The same without clearing it: for memory that is written before it is read. */
 void *slmi_new_raw(slmi_alloc *alloc, size_t size, size_t alignment);
 
+/* The same for what is filled once and read whole again and again, aligned to a cache line: on large pages
+ * where the C library's memory is used and the system has them. */
+void *slmi_new_large(slmi_alloc *alloc, size_t size);
+
 /* Zeroed memory for an array, overflow-checked. */
 void *slmi_new_array(slmi_alloc *alloc, size_t count, size_t element_size, size_t alignment);
 

@@ -123,13 +123,20 @@ typedef struct slmk_panel_q6_k {
 /* F32 panels are float [K][16], F16 and BF16 panels uint16_t [K][16]. */
 
 /* 32 activations rounded to 8 bits: x = scale * q. The sums are stored negated because they correct
- * for the offset of unsigned weights: an integer accumulator starts at neg_sum * offset. */
+ * for the offset of unsigned weights: an integer accumulator starts at -(sum) * offset, and the most
+ * frequent offset is 128. */
 typedef struct slmk_block_a {
     float scale;
-    int32_t neg_sum;         /* -(q[0] + ... + q[31]) */
-    int32_t neg_sum_half[2]; /* of q[0..15] and of q[16..31] */
+    int32_t neg_sum_128;     /* -128 * (q[0] + ... + q[31]) */
+    int32_t neg_sum_half[2]; /* -(q[0] + ... + q[15]), -(q[16] + ... + q[31]) */
     int8_t q[SLMK_BLOCK];    /* -127..127 */
 } slmk_block_a;
+
+/* -(q[0] + ... + q[31]) */
+static inline int32_t slmk_neg_sum(const slmk_block_a *a)
+{
+    return a->neg_sum_half[0] + a->neg_sum_half[1];
+}
 
 typedef struct slmk_type_traits {
     const char *name;      /* "Q8_0" */

@@ -66,6 +66,21 @@ static slm_status run_family(slmi_builder *b, const slmi_family *family)
     return status;
 }
 
+/* One block for all matrices of the file; what is too large for one is refused when it is asked for. */
+static slm_status reserve_matrices(slmi_plan *plan, const slmi_gguf *gguf, slm_error *err)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < gguf->n_tensors; i++) {
+        const slmi_gguf_tensor *tensor = &gguf->tensors[i];
+        if (tensor->n_dims == 2 && tensor->type >= 0) {
+            size += slmi_plan_matrix_size(tensor->type, (uint32_t)tensor->dims[1],
+                                          (uint32_t)tensor->dims[0]);
+        }
+    }
+    SLM_FAIL_IF(size > SIZE_MAX, SLM_ERR_LIMIT, "the weights exceed this machine's address space");
+    return size == 0 ? SLM_OK : slmi_plan_reserve(plan, (size_t)size, err);
+}
+
 static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_options *options,
                        slm_error *err)
 {
@@ -83,7 +98,10 @@ static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_
     if (builder.used == NULL) {
         return slmi_alloc_fail(&model->alloc, gguf->n_tensors, err);
     }
-    const slm_status status = run_family(&builder, family);
+    slm_status status = reserve_matrices(&model->plan, gguf, err);
+    if (status == SLM_OK) {
+        status = run_family(&builder, family);
+    }
     slmi_free(&model->alloc, builder.used, gguf->n_tensors, 1);
     SLM_TRY(status);
     model->identity = slmi_hash(model->identity, &model->hyper, sizeof(model->hyper));

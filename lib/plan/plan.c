@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 /* Makes room for one more element of a list and counts it. `list` points to the list's pointer, whose
@@ -51,9 +52,8 @@ void slmi_plan_free(slmi_plan *plan)
     if (alloc == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < plan->n_matrices; i++) {
-        slmi_free(alloc, plan->matrices[i].panels, matrix_bytes(&plan->matrices[i]),
-                  SLMI_CACHE_LINE);
+    for (uint32_t i = 0; i < plan->n_blocks; i++) {
+        slmi_free(alloc, plan->blocks[i].data, plan->blocks[i].size, SLMI_CACHE_LINE);
     }
     for (uint32_t i = 0; i < plan->n_vectors; i++) {
         slmi_free(alloc, plan->vectors[i].data, plan->vectors[i].length * sizeof(float),
@@ -65,6 +65,7 @@ void slmi_plan_free(slmi_plan *plan)
     }
     slmi_free(alloc, plan->ops, plan->ops_capacity * sizeof(slmi_op), SLMI_CACHE_LINE);
     slmi_free(alloc, plan->values, plan->values_capacity * sizeof(slmi_value_info), SLMI_CACHE_LINE);
+    slmi_free(alloc, plan->blocks, plan->blocks_capacity * sizeof(slmi_weight_block), SLMI_CACHE_LINE);
     slmi_free(alloc, plan->matrices, plan->matrices_capacity * sizeof(slmi_matrix), SLMI_CACHE_LINE);
     slmi_free(alloc, plan->vectors, plan->vectors_capacity * sizeof(slmi_vector), SLMI_CACHE_LINE);
     slmi_free(alloc, plan->ropes, plan->ropes_capacity * sizeof(slmi_rope), SLMI_CACHE_LINE);
@@ -92,6 +93,23 @@ slm_status slmi_plan_add_value(slmi_plan *plan, const char *name, uint32_t width
     return SLM_OK;
 }
 
+slm_status slmi_plan_reserve(slmi_plan *plan, size_t size, slm_error *err)
+{
+    SLM_TRY(grow(plan, &plan->blocks, &plan->n_blocks, &plan->blocks_capacity,
+                 sizeof(slmi_weight_block), err));
+    slmi_weight_block *block = &plan->blocks[plan->n_blocks - 1];
+    block->used = 0;
+    block->size = size;
+    block->data = slmi_new_large(plan->alloc, size);
+    return block->data == NULL ? slmi_alloc_fail(plan->alloc, size, err) : SLM_OK;
+}
+
+uint64_t slmi_plan_matrix_size(int32_t type, uint32_t rows, uint32_t cols)
+{
+    const uint64_t n_panels = ((uint64_t)rows + SLMK_ROWS - 1) / SLMK_ROWS;
+    return slmi_round_up(n_panels * slmk_panel_size(type, cols), SLMI_CACHE_LINE);
+}
+
 slm_status slmi_plan_add_matrix(slmi_plan *plan, int32_t type, uint32_t rows, uint32_t cols,
                                 slmi_index *out, slm_error *err)
 {
@@ -103,10 +121,14 @@ slm_status slmi_plan_add_matrix(slmi_plan *plan, int32_t type, uint32_t rows, ui
     matrix->type = type;
     matrix->n_panels = (rows + SLMK_ROWS - 1) / SLMK_ROWS;
     matrix->panel_bytes = slmk_panel_size(type, cols);
-    matrix->panels = slmi_new_raw(plan->alloc, matrix_bytes(matrix), SLMI_CACHE_LINE);
-    if (matrix->panels == NULL) {
-        return slmi_alloc_fail(plan->alloc, matrix_bytes(matrix), err);
+    const size_t size = (size_t)slmi_plan_matrix_size(type, rows, cols);
+    slmi_weight_block *block = plan->n_blocks == 0 ? NULL : &plan->blocks[plan->n_blocks - 1];
+    if (block == NULL || block->size - block->used < size) {
+        SLM_TRY(slmi_plan_reserve(plan, size, err));
+        block = &plan->blocks[plan->n_blocks - 1];
     }
+    matrix->panels = block->data + block->used;
+    block->used += size;
     *out = (slmi_index)(plan->n_matrices - 1);
     return SLM_OK;
 }

@@ -17,8 +17,14 @@ typedef struct slmi_matrix {
     int32_t type;         /* SLMK_* */
     uint32_t n_panels;    /* ceil(rows / 16) */
     size_t panel_bytes;   /* of one panel */
-    uint8_t *panels;
+    uint8_t *panels;      /* in one of the plan's blocks */
 } slmi_matrix;
+
+/* Memory of matrices. */
+typedef struct slmi_weight_block {
+    uint8_t *data;
+    size_t size, used;
+} slmi_weight_block;
 
 /* A norm weight or a bias, always float32. */
 typedef struct slmi_vector {
@@ -85,6 +91,8 @@ typedef struct slmi_plan {
     uint32_t n_ops, ops_capacity;
     slmi_value_info *values;
     uint32_t n_values, values_capacity;
+    slmi_weight_block *blocks;
+    uint32_t n_blocks, blocks_capacity;
     slmi_matrix *matrices;
     uint32_t n_matrices, matrices_capacity;
     slmi_vector *vectors;
@@ -113,6 +121,12 @@ slm_status slmi_plan_add_rope(slmi_plan *plan, uint32_t n_pairs, uint32_t halves
                               slm_error *err);
 slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_width, slmi_index *out,
                               slm_error *err);
+
+/* Takes one block for matrices to come; the next that does not fit gets a block of its own. */
+slm_status slmi_plan_reserve(slmi_plan *plan, size_t size, slm_error *err);
+
+/* What a matrix takes of a block. */
+uint64_t slmi_plan_matrix_size(int32_t type, uint32_t rows, uint32_t cols);
 
 /* How the keys of a slot are turned to their positions; NULL = they are not. */
 const slmi_rope *slmi_plan_key_rope(const slmi_plan *plan, slmi_index slot);

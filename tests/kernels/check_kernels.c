@@ -122,9 +122,9 @@ void test_quantize(void **state)
     slmk_table_get(SLM_CPU_SCALAR)->quantize(x, 64, a);
     const int8_t first[6] = { 127, -127, 0, 2, 2, 0 };
     assert_memory_equal(a[0].q, first, sizeof first);
-    assert_true(a[0].scale == 1 && a[0].neg_sum == -4 && a[0].neg_sum_half[1] == 0);
+    assert_true(a[0].scale == 1 && a[0].neg_sum_128 == -4 * 128 && a[0].neg_sum_half[1] == 0);
     assert_int_equal(slmk_bits_from_float(a[1].scale), 0x7fc00000);
-    assert_int_equal(a[1].neg_sum, 0);
+    assert_int_equal(a[1].neg_sum_128, 0);
     check_levels(quantize_level);
 }
 

@@ -13,6 +13,10 @@
 void *slmi_os_alloc(size_t size, size_t alignment);
 void slmi_os_free(void *block);
 
+/* Asks for large pages inside a block of its memory that is about to be filled and then read again and
+ * again, where the system has them. */
+void slmi_os_prefer_large_pages(void *block, size_t size);
+
 /* A file mapped for reading. */
 typedef struct slmi_map {
     const uint8_t *data;

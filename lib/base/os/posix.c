@@ -28,6 +28,27 @@ void slmi_os_free(void *block)
     free(block);
 }
 
+/* Gives advice on the whole pages inside [begin, begin + size). */
+static void advise(const void *begin, uint64_t size, int advice)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)begin + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)begin + (uintptr_t)size) / page * page;
+    if (first < end) {
+        (void)madvise((void *)first, end - first, advice);
+    }
+}
+
+void slmi_os_prefer_large_pages(void *block, size_t size)
+{
+#if defined(MADV_HUGEPAGE)
+    advise(block, size, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)size;
+#endif
+}
+
 static slm_status open_failed(const char *path, int number, slm_error *err)
 {
     SLM_FAIL_IF(number == ENOENT || number == ENOTDIR, SLM_ERR_NOT_FOUND, "there is no file '%s'",
@@ -70,12 +91,7 @@ slm_status slmi_map_open(slmi_map *map, const char *path, slm_error *err)
 
 void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size)
 {
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    const uint64_t begin = (offset + page - 1) / page * page;
-    const uint64_t end = (offset + size) / page * page;
-    if (begin < end) {
-        (void)madvise((void *)(uintptr_t)(map->data + begin), (size_t)(end - begin), MADV_DONTNEED);
-    }
+    advise(map->data + offset, size, MADV_DONTNEED);
 }
 
 void slmi_map_close(slmi_map *map)

@@ -20,6 +20,12 @@ void slmi_os_free(void *block)
     _aligned_free(block);
 }
 
+void slmi_os_prefer_large_pages(void *block, size_t size)
+{
+    (void)block; /* they need a privilege there */
+    (void)size;
+}
+
 /* ---- files ---- */
 
 /* Longest path in UTF-16 units, its end included: what Linux takes, and a modest piece of stack. */

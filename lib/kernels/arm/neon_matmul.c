@@ -138,7 +138,7 @@ SLMK_INLINE void dot_groups(encoding how, field f, unsigned row, unsigned first,
 /* -(sum of the activations) of a whole block or of one half. */
 SLMK_INLINE int32_t neg_sum(const slmk_block_a *a, unsigned first, unsigned n_groups)
 {
-    return n_groups == 8 ? a->neg_sum : a->neg_sum_half[first / 4];
+    return n_groups == 8 ? slmk_neg_sum(a) : a->neg_sum_half[first / 4];
 }
 
 /* acc = fma(scale * A, float(dot), acc) over n_groups (4 or 8) groups, for each token. */

@@ -43,7 +43,7 @@ static void quantize_block(const float *x, slmk_block_a *out)
         vst1q_s8(out->q + 16 * half, q);
         out->neg_sum_half[half] = -vaddlvq_s8(q);
     }
-    out->neg_sum = out->neg_sum_half[0] + out->neg_sum_half[1];
+    out->neg_sum_128 = 128 * slmk_neg_sum(out);
 }
 
 void slmk_quantize_neon(const float *x, uint32_t n, slmk_block_a *out)

@@ -24,7 +24,7 @@ static inline float add_block(float acc, const slmk_row_block *w, const slmk_blo
         }
         acc = slmk_fmaf(w->scale[part] * a->scale, (float)dot, acc);
         if (has_min) {
-            int32_t sum = -(n_parts == 1 ? a->neg_sum : a->neg_sum_half[part]);
+            int32_t sum = -(n_parts == 1 ? slmk_neg_sum(a) : a->neg_sum_half[part]);
             acc = slmk_fmaf(w->min[part] * a->scale, (float)sum, acc);
         }
     }

@@ -35,7 +35,7 @@ static void quantize_block(const float *x, slmk_block_a *out)
         out->q[i] = (int8_t)q;
         out->neg_sum_half[i / 16] -= q;
     }
-    out->neg_sum = out->neg_sum_half[0] + out->neg_sum_half[1];
+    out->neg_sum_128 = 128 * slmk_neg_sum(out);
 }
 
 void slmk_quantize_ref(const float *x, uint32_t n, slmk_block_a *out)

@@ -153,10 +153,11 @@ SLMK_INLINE void dot_groups(encoding how, field f, unsigned row, unsigned first,
 /* Weights are stored as value + 2^shift; NO_OFFSET: as they are. */
 #define NO_OFFSET (-1)
 
-/* -(sum of the activations) of a whole block or of one half. */
-SLMK_INLINE __m256i neg_sums(const slmk_block_a *a, unsigned first, unsigned n_groups)
+/* -(sum of the activations) * 2^shift of a whole block or of one half. */
+SLMK_INLINE __m256i neg_sums(const slmk_block_a *a, unsigned first, unsigned n_groups, int shift)
 {
-    return _mm256_set1_epi32(n_groups == 8 ? a->neg_sum : a->neg_sum_half[first / 4]);
+    return n_groups == 8 ? _mm256_srai_epi32(_mm256_set1_epi32(a->neg_sum_128), 7 - shift)
+                         : _mm256_slli_epi32(_mm256_set1_epi32(a->neg_sum_half[first / 4]), shift);
 }
 
 /* acc = fma(scale * A, float(dot), acc) over n_groups (4 or 8) groups, for each token. */
@@ -169,7 +170,7 @@ SLMK_INLINE void add_dots(encoding how, int shift, __m256 scale, field f, unsign
     for (unsigned t = 0; t < n_tokens; t++) {
         dot[t] = _mm256_setzero_si256();
         if (shift != NO_OFFSET) {
-            dot[t] = _mm256_slli_epi32(neg_sums(a[t], first, n_groups), shift);
+            dot[t] = neg_sums(a[t], first, n_groups, shift);
         }
     }
     dot_groups(how, f, row, first, n_groups, a, n_tokens, dot);
@@ -186,7 +187,7 @@ SLMK_INLINE void add_minimum(__m256 m, const activations a, unsigned n_tokens, _
     SLMK_UNROLL
     for (unsigned t = 0; t < n_tokens; t++) {
         __m256 factor = _mm256_mul_ps(m, _mm256_set1_ps(a[t]->scale));
-        acc[t] = _mm256_fnmadd_ps(factor, _mm256_cvtepi32_ps(neg_sums(a[t], 0, 8)), acc[t]);
+        acc[t] = _mm256_fnmadd_ps(factor, _mm256_cvtepi32_ps(neg_sums(a[t], 0, 8, 0)), acc[t]);
     }
 }
 
@@ -197,7 +198,7 @@ SLMK_INLINE void subtract_minimum(__m256 m, unsigned first, unsigned n_groups, c
     SLMK_UNROLL
     for (unsigned t = 0; t < n_tokens; t++) {
         __m256 factor = _mm256_mul_ps(m, _mm256_set1_ps(a[t]->scale));
-        __m256i sums = neg_sums(a[t], first, n_groups);
+        __m256i sums = neg_sums(a[t], first, n_groups, 0);
         acc[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(sums), acc[t]);
     }
 }

@@ -54,7 +54,7 @@ static void quantize_block(const float *x, slmk_block_a *out)
     sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
     out->neg_sum_half[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
     out->neg_sum_half[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
-    out->neg_sum = out->neg_sum_half[0] + out->neg_sum_half[1];
+    out->neg_sum_128 = 128 * slmk_neg_sum(out);
 }
 
 void slmk_quantize_avx2(const float *x, uint32_t n, slmk_block_a *out)

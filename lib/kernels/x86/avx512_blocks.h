@@ -7,7 +7,7 @@
 
 /* Blocks that are fetched ahead of use: with few tokens a panel is walked once, and the walk is slow enough
  * for the processor's own prefetching to lag behind. One token alone is bound by reading anyhow. */
-#define FETCH_AHEAD 4
+#define FETCH_AHEAD 16
 
 /* 32 weights of 16 rows: lane r of a vector is row r. */
 typedef struct weights {
@@ -55,6 +55,13 @@ SLMK_INLINE __m512i broadcast_group(const slmk_block_a *a, int group)
     return _mm512_set1_epi32(word);
 }
 
+/* -(sum of the activations) * 2^shift of a whole block or of one of its two parts, in every lane. */
+SLMK_INLINE __m512i neg_sums(const slmk_block_a *a, uint32_t n_parts, uint32_t part, uint32_t shift)
+{
+    return n_parts == 1 ? _mm512_srai_epi32(_mm512_set1_epi32(a->neg_sum_128), 7 - shift)
+                        : _mm512_slli_epi32(_mm512_set1_epi32(a->neg_sum_half[part]), shift);
+}
+
 /* acc + product of 32 weights of 16 rows and one token's 32 activations. */
 SLMK_INLINE __m512 add_block(const block_type type, const weights *w, const slmk_block_a *a,
                              __m512 acc)
@@ -63,12 +70,8 @@ SLMK_INLINE __m512 add_block(const block_type type, const weights *w, const slmk
     const int n_groups = type.n_parts == 1 ? 8 : 4;
     SLMK_UNROLL
     for (uint32_t part = 0; part < type.n_parts; part++) {
-        const __m512i neg_sum =
-            _mm512_set1_epi32(type.n_parts == 1 ? a->neg_sum : a->neg_sum_half[part]);
-        __m512i dot = _mm512_setzero_si512();
-        if (type.offset_bits) {
-            dot = _mm512_sllv_epi32(neg_sum, _mm512_set1_epi32((int)type.offset_bits));
-        }
+        __m512i dot = type.offset_bits ? neg_sums(a, type.n_parts, part, type.offset_bits)
+                                       : _mm512_setzero_si512();
         SLMK_UNROLL
         for (int g = 0; g < n_groups; g++) {
             int group = (int)part * 4 + g;
@@ -77,7 +80,7 @@ SLMK_INLINE __m512 add_block(const block_type type, const weights *w, const slmk
         acc = _mm512_fmadd_ps(_mm512_mul_ps(w->scale[part], a_scale), _mm512_cvtepi32_ps(dot), acc);
         if (type.has_min) {
             acc = _mm512_fmadd_ps(_mm512_mul_ps(w->minus_min[part], a_scale),
-                                  _mm512_cvtepi32_ps(neg_sum), acc);
+                                  _mm512_cvtepi32_ps(neg_sums(a, type.n_parts, part, 0)), acc);
         }
     }
     return acc;
@@ -97,7 +100,7 @@ SLMK_INLINE void block_tile(const block_type type, size_t panel_size, const uint
     for (uint32_t b = 0; b < k / SLMK_BLOCK; b++) {
         weights w;
         for (size_t line = 0; n_tokens > 1 && line < block_bytes; line += 64) {
-            _mm_prefetch((const char *)panel + (b + FETCH_AHEAD) * block_bytes + line, _MM_HINT_T0);
+            _mm_prefetch((const char *)panel + (b + FETCH_AHEAD) * block_bytes + line, _MM_HINT_T1);
         }
         type.unpack(panel, b, &w);
         const char *block = act + b * sizeof(slmk_block_a);

@@ -33,7 +33,7 @@ void slmk_quantize_avx512(const float *x, uint32_t n, slmk_block_a *out)
         out->scale = slmk_round_scale(max / 127.0f);
         out->neg_sum_half[0] = quantize_half(first, inverse, out->q);
         out->neg_sum_half[1] = quantize_half(second, inverse, out->q + 16);
-        out->neg_sum = out->neg_sum_half[0] + out->neg_sum_half[1];
+        out->neg_sum_128 = 128 * slmk_neg_sum(out);
     }
 }
 
