@@ -246,12 +246,38 @@ static void tiles_do_not_depend_on_workers(void **state)
     slm_model_release(model);
 }
 
+/* Matrices fill the block that was taken for them, one after another; the next has a block of its own. */
+static void matrices_share_a_block(void **state)
+{
+    (void)state;
+    slmi_alloc alloc;
+    slmi_plan plan;
+    slmi_index first, second, third;
+    slm_error err = SLM_ERROR_INIT;
+    const size_t size = (size_t)slmi_plan_matrix_size(SLMK_Q8_0, 17, 32);
+    assert_int_equal(size, 1088); /* two panels of 544 bytes, a multiple of a cache line */
+    assert_int_equal(slmi_alloc_init(&alloc, NULL, 0, &err), SLM_OK);
+    slmi_plan_init(&plan, &alloc);
+    assert_int_equal(slmi_plan_reserve(&plan, 2 * size, &err), SLM_OK);
+    assert_int_equal(slmi_plan_add_matrix(&plan, SLMK_Q8_0, 17, 32, &first, &err), SLM_OK);
+    assert_int_equal(slmi_plan_add_matrix(&plan, SLMK_Q8_0, 32, 32, &second, &err), SLM_OK);
+    assert_int_equal(plan.n_blocks, 1);
+    assert_ptr_equal(plan.matrices[second].panels, plan.matrices[first].panels + size);
+    assert_int_equal(slmi_plan_add_matrix(&plan, SLMK_Q8_0, 1, 32, &third, &err), SLM_OK);
+    assert_int_equal(plan.n_blocks, 2);
+    assert_int_equal(plan.blocks[1].size, 576); /* a panel, rounded up */
+    assert_ptr_equal(plan.matrices[third].panels, plan.blocks[1].data);
+    slmi_plan_free(&plan);
+    assert_int_equal(alloc.used, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joined_and_watched_give_equal_bits),
         cmocka_unit_test(places_do_not_collide),
         cmocka_unit_test(tiles_do_not_depend_on_workers),
+        cmocka_unit_test(matrices_share_a_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
