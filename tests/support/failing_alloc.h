@@ -3,12 +3,14 @@
 #ifndef SLM_TESTS_FAILING_ALLOC_H
 #define SLM_TESTS_FAILING_ALLOC_H
 
-#include "base/os/os.h"
+#include <pthread.h>
+
+#include "slm/base.h"
 
 typedef struct failing_alloc {
     slm_allocator allocator;
     slm_host host;        /* with this allocator and nothing else */
-    slmi_mutex lock;
+    pthread_mutex_t lock;
     uint64_t n_calls;     /* requests so far */
     uint64_t fail_at;     /* this request fails, counted from 1; 0 = none */
     uint32_t keep_failing; /* 1: all requests after it fail too */

@@ -5,17 +5,15 @@
 
 #include <stdio.h>
 
-#include "base/os/os.h"
-
-void test_path(char *path, size_t size, const char *name)
-{
-    snprintf(path, size, "slm-test-%llu-%s", (unsigned long long)slmi_process_id(), name);
-}
-
 #if defined(_WIN32)
 
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
+
+static unsigned long process_id(void)
+{
+    return GetCurrentProcessId();
+}
 
 enum { MOST_PATH = 4096 };
 
@@ -79,6 +77,11 @@ int test_folder_remove(const char *path)
 #include <sys/stat.h>
 #include <unistd.h>
 
+static unsigned long process_id(void)
+{
+    return (unsigned long)getpid();
+}
+
 int test_file_write(const char *path, const void *data, size_t size)
 {
     FILE *file = fopen(path, "wb");
@@ -110,3 +113,8 @@ int test_folder_remove(const char *path)
 }
 
 #endif
+
+void test_path(char *path, size_t size, const char *name)
+{
+    snprintf(path, size, "slm-test-%lu-%s", process_id(), name);
+}
