@@ -89,11 +89,9 @@ const slmi_gguf_entry *slmi_gguf_find(const slmi_gguf *gguf, const char *key);
 const slmi_gguf_tensor *slmi_gguf_find_tensor(const slmi_gguf *gguf, const char *name);
 
 /* Typed values. A missing key leaves *value as it is and returns SLM_OK, so defaults stand
- * before the call; a key of another type (any integer type serves for u32 and i32, any float
- * type for f32) or out of range is SLM_ERR_FORMAT with its position. */
+ * before the call; a key of another type (any integer type serves for u32, any float type
+ * for f32) or out of range is SLM_ERR_FORMAT with its position. */
 slm_status slmi_gguf_get_u32(const slmi_gguf *gguf, const char *key, uint32_t *value,
-                             slm_error *err);
-slm_status slmi_gguf_get_i32(const slmi_gguf *gguf, const char *key, int32_t *value,
                              slm_error *err);
 slm_status slmi_gguf_get_f32(const slmi_gguf *gguf, const char *key, float *value, slm_error *err);
 slm_status slmi_gguf_get_bool(const slmi_gguf *gguf, const char *key, uint32_t *value,
@@ -115,9 +113,9 @@ int64_t slmi_gguf_array_int(const slmi_gguf_entry *entry, uint64_t i);
 /* Float element i of an array of f32 or f64. */
 double slmi_gguf_array_float(const slmi_gguf_entry *entry, uint64_t i);
 
-/* Writes an entry's value as NUL-terminated text, cut to capacity, as slm_model_get_metadata()
- * shows it ("[string x 32000]" for arrays). Returns the length of the whole text. */
-size_t slmi_gguf_format_value(const slmi_gguf_entry *entry, char *text, size_t capacity);
+/* Writes an entry's value as NUL-terminated text, as slm_model_get_metadata() shows it ("[string x 32000]"
+ * for arrays), and returns its length; NULL only measures. */
+size_t slmi_gguf_format_value(const slmi_gguf_entry *entry, char *text);
 
 /* Name of the file's type number, for example "Q4_K" or "IQ2_XXS", also for types that cannot be
  * loaded; "type 99" style names are not made: NULL if unknown. */

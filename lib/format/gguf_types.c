@@ -63,7 +63,7 @@ size_t slmi_gguf_value_size(uint32_t type)
         [SLMI_GGUF_U32] = 4, [SLMI_GGUF_I32] = 4, [SLMI_GGUF_F32] = 4, [SLMI_GGUF_BOOL] = 1,
         [SLMI_GGUF_U64] = 8, [SLMI_GGUF_I64] = 8, [SLMI_GGUF_F64] = 8,
     };
-    return type <= SLMI_GGUF_F64 ? sizes[type] : 0;
+    return sizes[type];
 }
 
 int slmi_gguf_shown(slmi_text text)

@@ -17,7 +17,7 @@ typedef struct slmi_gguf_type {
 /* The row of a file's type number, or NULL. */
 const slmi_gguf_type *slmi_gguf_type_find(uint32_t file_type);
 
-/* Bytes of a metadata value of fixed size; 0 for strings, arrays and unknown types. */
+/* Bytes of a metadata value of fixed size; 0 for strings and arrays. */
 size_t slmi_gguf_value_size(uint32_t type);
 
 /* As much of a name as an error message shows: at most 64 bytes, whole characters. */

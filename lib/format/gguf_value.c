@@ -81,14 +81,6 @@ slm_status slmi_gguf_get_u32(const slmi_gguf *gguf, const char *key, uint32_t *v
     return SLM_OK;
 }
 
-slm_status slmi_gguf_get_i32(const slmi_gguf *gguf, const char *key, int32_t *value, slm_error *err)
-{
-    int64_t read = *value;
-    SLM_TRY(get_int(gguf, key, INT32_MIN, INT32_MAX, &read, err));
-    *value = (int32_t)read;
-    return SLM_OK;
-}
-
 slm_status slmi_gguf_get_f32(const slmi_gguf *gguf, const char *key, float *value, slm_error *err)
 {
     const slmi_gguf_entry *entry = slmi_gguf_find(gguf, key);
@@ -141,8 +133,7 @@ slm_status slmi_gguf_get_array(const slmi_gguf *gguf, const char *key, uint32_t 
     const slmi_gguf_entry *found = slmi_gguf_find(gguf, key);
     if (found != NULL && (found->type != SLMI_GGUF_ARRAY || found->element_type != element_type)) {
         char wanted[32];
-        snprintf(wanted, sizeof(wanted), "an array of %s",
-                 element_type <= SLMI_GGUF_F64 ? type_names[element_type] : "nothing");
+        snprintf(wanted, sizeof(wanted), "an array of %s", type_names[element_type]);
         return wrong_type(found, wanted, err);
     }
     *entry = found;
@@ -172,18 +163,16 @@ double slmi_gguf_array_float(const slmi_gguf_entry *entry, uint64_t i)
     return slmi_bits_f64(slmi_read_u64(entry->value + 8 * i));
 }
 
-/* Text that is written as far as it fits and counted in full. */
+/* Text that is written, or only counted where there is no room for it. */
 typedef struct display {
     char *text;
-    size_t capacity;
     size_t length;
 } display;
 
 static void show(display *out, const char *bytes, size_t size)
 {
-    if (out->length < out->capacity) {
-        const size_t room = out->capacity - out->length;
-        memcpy(out->text + out->length, bytes, size < room ? size : room);
+    if (out->text != NULL) {
+        memcpy(out->text + out->length, bytes, size);
     }
     out->length += size;
 }
@@ -276,9 +265,9 @@ static void show_scalar(display *out, const slmi_gguf_entry *entry)
     }
 }
 
-size_t slmi_gguf_format_value(const slmi_gguf_entry *entry, char *text, size_t capacity)
+size_t slmi_gguf_format_value(const slmi_gguf_entry *entry, char *text)
 {
-    display out = { text, capacity > 0 ? capacity - 1 : 0, 0 };
+    display out = { text, 0 };
     if (entry->type == SLMI_GGUF_ARRAY) {
         char summary[64];
         const int n = snprintf(summary, sizeof(summary), "[%s x %" PRIu64 "]",
@@ -290,9 +279,8 @@ size_t slmi_gguf_format_value(const slmi_gguf_entry *entry, char *text, size_t c
     } else {
         show_scalar(&out, entry);
     }
-    if (capacity > 0) {
-        text[out.length < out.capacity ? out.length : out.capacity] = '\0';
-        slmi_utf8_trim(text);
+    if (text != NULL) {
+        text[out.length] = '\0';
     }
     return out.length;
 }

@@ -28,10 +28,10 @@ static slm_status keep(slm_model *model, const char *text, size_t length, const 
 static slm_status keep_value(slm_model *model, const slmi_gguf_entry *entry, const char **position,
                              slm_error *err)
 {
-    const size_t length = slmi_gguf_format_value(entry, NULL, 0);
+    const size_t length = slmi_gguf_format_value(entry, NULL);
     *position = as_pointer(model->texts.size);
     SLM_TRY(slmi_buffer_reserve(&model->texts, length + 1, err));
-    slmi_gguf_format_value(entry, (char *)model->texts.data + model->texts.size, length + 1);
+    slmi_gguf_format_value(entry, (char *)model->texts.data + model->texts.size);
     model->texts.size += length + 1;
     return SLM_OK;
 }

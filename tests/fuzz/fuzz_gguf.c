@@ -22,9 +22,10 @@ static slm_status read_bytes(void *ctx, uint64_t offset, void *buffer, size_t si
 
 static void check_entry(const slmi_gguf *gguf, const slmi_gguf_entry *entry)
 {
-    char text[128];
-    slmi_gguf_format_value(entry, text, sizeof(text));
-    MUST(strlen(text) < sizeof(text));
+    const size_t length = slmi_gguf_format_value(entry, NULL);
+    char *text = malloc(length + 1);
+    MUST(text != NULL && slmi_gguf_format_value(entry, text) == length && strlen(text) == length);
+    free(text);
     MUST(entry->offset + entry->value_bytes <= gguf->source->size);
     uint64_t position = 0;
     for (uint64_t i = 0; i < entry->count; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One small GGUF file through memory, path and reader: the same content, cut at every byte, with
- * reads that fail and readers that lie. */
+/* Headers of all lengths through memory, path and reader: the same content, read from front to back, cut at
+ * every byte, with reads that fail and readers that lie. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "format/gguf.h"
+#include "slm/slm.h"
 #include "support/failing_alloc.h"
 #include "support/files.h"
-#include "support/gguf_builder.h"
+#include "support/tiny_model.h"
 
 /* A reader over memory that can fail at the k-th call and keeps count. */
 typedef struct reader {
@@ -41,135 +41,165 @@ static slm_status read_bytes(void *ctx, uint64_t offset, void *buffer, size_t si
     return SLM_OK;
 }
 
-/* A file with metadata of `filler` bytes in one string, an array, and two tensors. */
-static uint8_t *make_file(size_t filler, size_t *size)
+/* A model with metadata of `filler` bytes in one string, an array and a number. */
+static size_t filler;
+
+static void add_filler(gguf_builder *b)
 {
     static const char *const words[3] = { "alpha", "", "gamma" };
-    static const uint64_t dims[2] = { 32, 2 };
-    uint8_t data[256] = { 1 };
     char *text = malloc(filler + 1);
     assert_non_null(text);
     memset(text, 'x', filler);
     text[filler] = '\0';
-    gguf_builder b;
-    gguf_builder_init(&b);
-    gguf_add_string(&b, "general.name", text);
-    gguf_add_strings(&b, "words", words, 3);
-    gguf_add_u32(&b, "number", 42);
-    gguf_add_tensor(&b, "first", 0, 2, dims, data, 256);
-    gguf_add_tensor(&b, "second", 8, 2, dims, data, 68);
+    gguf_add_string(b, "filler", text);
+    gguf_add_strings(b, "words", words, 3);
+    gguf_add_u32(b, "number", 42);
     free(text);
-    return gguf_builder_finish(&b, size);
 }
 
-static void check_content(const slmi_gguf *gguf, const uint8_t *file, size_t filler)
+static uint8_t *make_file(size_t length, size_t *size)
 {
-    slmi_text name = { NULL, 0 };
-    uint32_t number = 0;
-    assert_int_equal(slmi_gguf_get_text(gguf, "general.name", &name, NULL), SLM_OK);
-    assert_int_equal(name.length, filler);
-    assert_int_equal(slmi_gguf_get_u32(gguf, "number", &number, NULL), SLM_OK);
-    assert_int_equal(number, 42);
-    const slmi_gguf_entry *words = slmi_gguf_find(gguf, "words");
-    assert_memory_equal(words->value, file + words->offset, words->value_bytes);
-    const slmi_gguf_tensor *second = slmi_gguf_find_tensor(gguf, "second");
-    assert_non_null(second);
-    uint8_t buffer[68];
-    const uint8_t *bytes;
-    assert_int_equal(slmi_source_view(gguf->source, second->offset, 68, buffer, &bytes, NULL),
-                     SLM_OK);
-    assert_memory_equal(bytes, file + second->offset, 68);
-    slmi_source_forget(gguf->source, 0, gguf->source->size);
+    const tiny_model description = { .n_layers = 1, .width = 32, .n_heads = 1, .n_kv_heads = 1,
+                                     .ffn_width = 32, .type = TINY_Q4_0, .extend = add_filler };
+    filler = length;
+    return tiny_model_make(&description, size);
 }
 
-/* Opens a source, checks status and that nothing leaks. */
-static void open_and_check(slmi_source *source, slm_status expected, const uint8_t *file,
-                           size_t filler, failing_alloc *f)
+/* How a file is loaded. */
+typedef enum way { MEMORY, PATH, READER, N_WAYS } way;
+
+typedef struct world {
+    failing_alloc memory;
+    slm_model_options options;
+    char path[64];
+} world;
+
+static slm_status load(world *w, way how, reader *r, slm_model **model, slm_error *err)
 {
-    slmi_alloc alloc;
-    slmi_gguf gguf;
-    slm_error err = SLM_ERROR_INIT;
-    assert_int_equal(slmi_alloc_init(&alloc, &f->host, 0, NULL), SLM_OK);
-    const slm_status status = slmi_gguf_open(&gguf, source, NULL, &alloc, &err);
-    assert_int_equal(status, expected);
-    if (status == SLM_OK) {
-        check_content(&gguf, file, filler);
-    } else {
-        assert_int_equal(err.code, expected);
-        assert_true(err.offset != SLM_NO_OFFSET && err.message[0] != '\0');
+    slm_reader given = SLM_READER_INIT;
+    switch (how) {
+    case MEMORY:
+        return slm_model_load_memory(r->data, r->size, &w->options, model, err);
+    case PATH:
+        assert_true(test_file_write(w->path, r->data, r->size));
+        return slm_model_load(w->path, &w->options, model, err);
+    default:
+        given.size = r->size;
+        given.ctx = r;
+        given.read = read_bytes;
+        return slm_model_load_reader(&given, &w->options, model, err);
     }
-    slmi_gguf_close(&gguf);
-    slmi_source_close(source);
-    assert_true(failing_alloc_is_clean(f));
 }
 
-static void test_whole_file(void **state)
+/* All that the file holds, told by the model: the end of the metadata, and the weights by their identity. */
+static uint64_t check_content(const slm_model *model)
 {
-    (void)state;
-    failing_alloc f;
-    failing_alloc_init(&f);
+    const char *key, *value;
+    slm_session *session;
+    slm_sequence q;
+    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+    slm_saved_info info = SLM_SAVED_INFO_INIT;
+    uint8_t blob[1024];
+    size_t size;
+    uint32_t n = 0;
+    while (slm_model_get_metadata(model, n, NULL, NULL, NULL) == SLM_OK) {
+        n++;
+    }
+    assert_int_equal(slm_model_get_metadata(model, n - 1, &key, &value, NULL), SLM_OK);
+    assert_string_equal(key, "number");
+    assert_string_equal(value, "42");
+    assert_int_equal(slm_model_get_metadata(model, n - 2, &key, &value, NULL), SLM_OK);
+    assert_string_equal(key, "words");
+    assert_string_equal(value, "[string x 3]");
+    assert_int_equal(slm_model_get_metadata(model, n - 3, &key, &value, NULL), SLM_OK);
+    assert_string_equal(key, "filler");
+    assert_int_equal(strlen(value), filler);
+    assert_int_equal(strspn(value, "x"), filler);
+    options.n_threads = 1;
+    assert_int_equal(slm_session_create((slm_model *)(uintptr_t)model, &options, &session, NULL), SLM_OK);
+    assert_int_equal(slm_session_add_sequence(session, &q, NULL), SLM_OK);
+    assert_int_equal(slm_session_save_sequence(session, q, NULL, blob, sizeof(blob), &size, NULL), SLM_OK);
+    assert_int_equal(slm_saved_get_info(blob, size, &info, NULL), SLM_OK);
+    slm_session_release(session);
+    return info.model;
+}
+
+/* Nothing of a file that is refused stays behind. */
+static slm_error refuse(world *w, way how, reader *r, slm_status expected)
+{
+    slm_model *model;
+    slm_error err = SLM_ERROR_INIT;
+    assert_int_equal(load(w, how, r, &model, &err), expected);
+    assert_null(model);
+    assert_int_equal(err.code, expected);
+    assert_true(err.offset != SLM_NO_OFFSET && err.message[0] != '\0');
+    assert_true(failing_alloc_is_clean(&w->memory));
+    return err;
+}
+
+static void whole_files(void **state)
+{
+    world *w = *state;
     static const size_t fillers[] = { 3, 70000, 300000 };
+    uint64_t identity = 0;
     for (size_t i = 0; i < 3; i++) {
         size_t size;
         uint8_t *file = make_file(fillers[i], &size);
-        slmi_source source;
-        assert_int_equal(slmi_source_open_memory(&source, file, size, NULL), SLM_OK);
-        open_and_check(&source, SLM_OK, file, fillers[i], &f);
-        char path[64];
-        test_path(path, sizeof(path), "whole");
-        assert_true(test_file_write(path, file, size));
-        assert_int_equal(slmi_source_open_path(&source, path, NULL), SLM_OK);
-        open_and_check(&source, SLM_OK, file, fillers[i], &f);
-        assert_true(test_file_remove(path));
-        reader r = { file, size, 0, 0, SLM_OK, 0, 0 };
-        assert_int_equal(slmi_source_open_reader(&source, read_bytes, &r, size, NULL), SLM_OK);
-        open_and_check(&source, SLM_OK, file, fillers[i], &f);
+        for (way how = MEMORY; how < N_WAYS; how++) {
+            slm_model *model;
+            reader r = { .data = file, .size = size };
+            assert_int_equal(load(w, how, &r, &model, NULL), SLM_OK);
+            const uint64_t found = check_content(model);
+            assert_true(found != 0 && (identity == 0 || identity == found));
+            identity = found;
+            slm_model_release(model);
+            assert_true(failing_alloc_is_clean(&w->memory));
+        }
         free(file);
     }
-    failing_alloc_destroy(&f);
+    assert_true(test_file_remove(w->path));
 }
 
-static void test_cut_at_every_byte(void **state)
+/* The header alone, with a tensor whose data is there: what is whole lacks a tokenizer. */
+static void headers_cut_at_every_byte(void **state)
 {
-    (void)state;
-    failing_alloc f;
-    failing_alloc_init(&f);
+    world *w = *state;
+    static const uint64_t dims[2] = { 32, 2 };
+    const uint8_t data[256] = { 1 };
+    gguf_builder b;
+    gguf_builder_init(&b);
+    filler = 3;
+    add_filler(&b);
+    gguf_add_tensor(&b, "first", 0, 2, dims, data, 256);
+    gguf_add_tensor(&b, "second", 8, 2, dims, data, 68);
     size_t size;
-    uint8_t *file = make_file(3, &size);
-    char path[64];
-    test_path(path, sizeof(path), "cut");
-    assert_true(test_file_write(path, file, size));
-    slmi_source source;
+    uint8_t *file = gguf_builder_finish(&b, &size);
     for (size_t cut = size - 1; cut > 0; cut--) {
-        uint8_t *part = malloc(cut);
+        uint8_t *part = malloc(cut); /* of its own, so that reading too far is seen */
         assert_non_null(part);
         memcpy(part, file, cut);
-        assert_int_equal(slmi_source_open_memory(&source, part, cut, NULL), SLM_OK);
-        open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
-        reader r = { part, cut, 0, 0, SLM_OK, 0, 0 };
-        assert_int_equal(slmi_source_open_reader(&source, read_bytes, &r, cut, NULL), SLM_OK);
-        open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
-        assert_false(r.went_back);
-        assert_true(test_file_cut(path, cut));
-        assert_int_equal(slmi_source_open_path(&source, path, NULL), SLM_OK);
-        open_and_check(&source, SLM_ERR_TRUNCATED, file, 3, &f);
+        uint64_t offset = SLM_NO_OFFSET;
+        for (way how = MEMORY; how < N_WAYS; how++) {
+            reader r = { .data = part, .size = cut };
+            const slm_error err = refuse(w, how, &r, SLM_ERR_TRUNCATED);
+            assert_true(offset == SLM_NO_OFFSET || offset == err.offset);
+            assert_false(r.went_back);
+            offset = err.offset;
+        }
         free(part);
     }
-    slm_error err = SLM_ERROR_INIT;
-    assert_true(test_file_write(path, file, 0));
-    assert_int_equal(slmi_source_open_path(&source, path, &err), SLM_ERR_TRUNCATED);
-    assert_int_equal(err.offset, 0);
-    assert_true(test_file_remove(path));
+    reader r = { .data = file, .size = 0 };
+    assert_int_equal(refuse(w, PATH, &r, SLM_ERR_TRUNCATED).offset, 0);
+    assert_int_equal(refuse(w, MEMORY, &r, SLM_ERR_TRUNCATED).offset, 0);
+    assert_int_equal(refuse(w, READER, &r, SLM_ERR_TRUNCATED).offset, 0);
+    assert_true(test_file_remove(w->path));
     free(file);
-    failing_alloc_destroy(&f);
 }
 
 /* The reader's own status comes through; a positive one, which it must not return, is an I/O error. */
-static void test_failing_reads(void **state)
+static void failing_reads(void **state)
 {
-    (void)state;
-    failing_alloc f;
-    failing_alloc_init(&f);
+    world *w = *state;
     static const slm_status statuses[][2] = {
         { SLM_ERR_IO, SLM_ERR_IO }, { SLM_ERR_BUSY, SLM_ERR_BUSY }, { SLM_CANCELLED, SLM_ERR_IO },
     };
@@ -177,16 +207,13 @@ static void test_failing_reads(void **state)
     uint8_t *file = make_file(200000, &size);
     for (size_t i = 0; i < 3; i++) {
         for (uint64_t k = 1; k <= 4; k++) {
-            slmi_source source;
-            reader r = { file, size, 0, k, statuses[i][0], 0, 0 };
-            assert_int_equal(slmi_source_open_reader(&source, read_bytes, &r, size, NULL), SLM_OK);
-            open_and_check(&source, statuses[i][1], file, 200000, &f);
+            reader r = { .data = file, .size = size, .fail_at = k, .status = statuses[i][0] };
+            assert_int_equal(refuse(w, READER, &r, statuses[i][1]).offset, (k - 1) * 65536);
             assert_int_equal(r.n_calls, k);
             assert_false(r.went_back);
         }
     }
     free(file);
-    failing_alloc_destroy(&f);
 }
 
 /* A host that claims an exabyte: the header's own size is all that is read and kept. */
@@ -201,37 +228,64 @@ static slm_status read_endless(void *ctx, uint64_t offset, void *buffer, size_t 
     return offset > (UINT64_C(1) << 20) ? SLM_ERR_IO : SLM_OK;
 }
 
-static void test_false_size(void **state)
+static void false_size(void **state)
 {
-    (void)state;
-    failing_alloc f;
-    failing_alloc_init(&f);
+    world *w = *state;
     gguf_builder b;
     gguf_builder_init(&b);
     gguf_add_array(&b, "k", 4, UINT64_C(1) << 50);
     size_t size;
     uint8_t *file = gguf_builder_finish(&b, &size);
-    reader r = { file, size, 0, 0, SLM_OK, 0, 0 };
-    slmi_source source;
-    assert_int_equal(slmi_source_open_reader(&source, read_endless, &r, UINT64_C(1) << 60, NULL),
-                     SLM_OK);
-    open_and_check(&source, SLM_ERR_IO, file, 0, &f);
-    assert_true(f.peak_bytes < UINT64_C(8) << 20);
-    assert_int_equal(slmi_source_open_reader(&source, read_endless, &r, UINT64_MAX, NULL),
-                     SLM_ERR_INVALID_ARGUMENT);
-    assert_int_equal(slmi_source_open_reader(&source, read_endless, &r, 0, NULL),
-                     SLM_ERR_TRUNCATED);
+    reader r = { .data = file, .size = size };
+    static const struct {
+        uint64_t size;
+        slm_status status;
+    } lies[] = {
+        { UINT64_C(1) << 60, SLM_ERR_IO }, { UINT64_MAX, SLM_ERR_INVALID_ARGUMENT }, { 0, SLM_ERR_TRUNCATED }
+    };
+    w->memory.peak_bytes = 0;
+    for (size_t i = 0; i < 3; i++) {
+        slm_model *model;
+        slm_error err = SLM_ERROR_INIT;
+        slm_reader liar = SLM_READER_INIT;
+        liar.size = lies[i].size;
+        liar.ctx = &r;
+        liar.read = read_endless;
+        assert_int_equal(slm_model_load_reader(&liar, &w->options, &model, &err), lies[i].status);
+        assert_null(model);
+        assert_int_equal(err.code, lies[i].status);
+        assert_true(failing_alloc_is_clean(&w->memory));
+    }
+    assert_true(w->memory.peak_bytes < UINT64_C(8) << 20);
     free(file);
-    failing_alloc_destroy(&f);
+}
+
+static int set_up(void **state)
+{
+    static world w;
+    failing_alloc_init(&w.memory);
+    w.options = (slm_model_options)SLM_MODEL_OPTIONS_INIT;
+    w.options.host = &w.memory.host;
+    w.options.n_threads = 1;
+    test_path(w.path, sizeof(w.path), "gguf-io");
+    *state = &w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    world *w = *state;
+    failing_alloc_destroy(&w->memory);
+    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_file),
-        cmocka_unit_test(test_cut_at_every_byte),
-        cmocka_unit_test(test_failing_reads),
-        cmocka_unit_test(test_false_size),
+        cmocka_unit_test(whole_files),
+        cmocka_unit_test(headers_cut_at_every_byte),
+        cmocka_unit_test(failing_reads),
+        cmocka_unit_test(false_size),
     };
-    return cmocka_run_group_tests_name("gguf io", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("gguf io", tests, set_up, tear_down);
 }

@@ -256,6 +256,11 @@ uint8_t *tiny_model_make(const tiny_model *model, size_t *size)
     k.m.ffn_width = or_default(model->ffn_width, wide ? 256 : 96);
     k.m.context_length = or_default(model->context_length, 512);
     gguf_builder_init(&k.file);
+    k.file.version = or_default(model->version, k.file.version);
+    k.file.alignment = or_default(model->alignment, k.file.alignment);
+    if (model->alignment != 0) {
+        gguf_add_u32(&k.file, "general.alignment", model->alignment);
+    }
     add_head_data(&k);
     add_vocabulary(&k);
     add_matrix(&k, "token_embd.weight", TINY_VOCAB, k.m.width);

@@ -31,6 +31,8 @@ typedef struct tiny_model {
     uint32_t ffn_width;       /* [96], with K types [256] */
     uint32_t context_length;  /* [512] */
     uint32_t seed;
+    uint32_t version;         /* [3] of the file's format */
+    uint32_t alignment;       /* [32] of the tensors; another one stands in the metadata */
     const char *left_out;     /* name of a tensor that is not written */
     const char *misshapen;    /* name of a tensor that gets a column too many */
     const char *changed;      /* name of a tensor whose last element is another */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening GGUF bytes in memory, for the tests of the reader. */
+/* Loading GGUF bytes that are not right, for the tests of the reader. */
 #ifndef SLM_TESTS_GGUF_FIXTURE_H
 #define SLM_TESTS_GGUF_FIXTURE_H
 
@@ -12,37 +12,70 @@
 
 #include <cmocka.h>
 
-#include "format/gguf.h"
+#include "slm/slm.h"
 #include "support/failing_alloc.h"
 #include "support/gguf_builder.h"
 
-typedef struct opened {
-    slmi_source source;
-    slmi_gguf gguf;
-    slmi_alloc alloc;
-    slm_error err;
+/* First byte of the metadata, and of the directory of a file without any. */
+#define BODY 24
+
+/* Types of metadata values. */
+enum { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 };
+
+typedef struct gguf_file {
     uint8_t *bytes;
     size_t size;
-} opened;
+} gguf_file;
 
-/* Opens the builder's file with the given limits and allocator (both may be NULL). */
-static inline slm_status open_built(opened *o, gguf_builder *builder, const slmi_gguf_limits *limits,
-                                    const slm_host *host)
+static inline slm_status read_bytes(void *ctx, uint64_t offset, void *buffer, size_t size)
 {
-    memset(o, 0, sizeof(*o));
-    o->err = (slm_error)SLM_ERROR_INIT;
-    o->bytes = gguf_builder_finish(builder, &o->size);
-    assert_int_equal(slmi_alloc_init(&o->alloc, host, 0, NULL), SLM_OK);
-    assert_int_equal(slmi_source_open_memory(&o->source, o->bytes, o->size, NULL), SLM_OK);
-    return slmi_gguf_open(&o->gguf, &o->source, limits, &o->alloc, &o->err);
+    const gguf_file *file = ctx;
+    assert_true(size > 0 && offset <= file->size && size <= file->size - offset);
+    memcpy(buffer, file->bytes + offset, size);
+    return SLM_OK;
 }
 
-static inline void close_opened(opened *o)
+/* From memory and through a reader a file is refused alike: with this code, at this byte, and nothing stays
+ * behind. The limits (NULL = defaults) are the options' own. */
+static inline slm_error refuse_file(gguf_file file, const slm_model_options *limits, slm_status code,
+                                    uint64_t offset)
 {
-    slmi_gguf_close(&o->gguf);
-    slmi_source_close(&o->source);
-    assert_int_equal(atomic_load(&o->alloc.used), 0);
-    free(o->bytes);
+    failing_alloc memory;
+    slm_error first = SLM_ERROR_INIT, err = SLM_ERROR_INIT;
+    slm_model_options options = SLM_MODEL_OPTIONS_INIT;
+    slm_reader reader = SLM_READER_INIT;
+    slm_model *model = (slm_model *)(void *)&memory;
+    failing_alloc_init(&memory);
+    options = limits != NULL ? *limits : options;
+    options.host = &memory.host;
+    options.n_threads = 1;
+    reader.size = file.size;
+    reader.ctx = &file;
+    reader.read = read_bytes;
+    assert_int_equal(slm_model_load_memory(file.bytes, file.size, &options, &model, &first), code);
+    assert_null(model);
+    assert_int_equal(first.code, code);
+    assert_int_equal(first.offset, offset);
+    assert_true(first.message[0] != '\0');
+    assert_true(failing_alloc_is_clean(&memory));
+    assert_int_equal(slm_model_load_reader(&reader, &options, &model, &err), code);
+    assert_null(model);
+    assert_int_equal(err.offset, offset);
+    assert_string_equal(err.message, first.message);
+    assert_true(failing_alloc_is_clean(&memory));
+    failing_alloc_destroy(&memory);
+    return first;
+}
+
+/* The same for what a builder holds. */
+static inline slm_error refuse(gguf_builder *builder, const slm_model_options *limits, slm_status code,
+                               uint64_t offset)
+{
+    gguf_file file;
+    file.bytes = gguf_builder_finish(builder, &file.size);
+    const slm_error err = refuse_file(file, limits, code, offset);
+    free(file.bytes);
+    return err;
 }
 
 #endif

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Malformed GGUF files: the exact status and byte position of each, and what a lie costs. */
+/* Malformed GGUF files, loaded as models: the exact status and byte position of each, and what a lie costs. */
 #include "gguf_fixture.h"
-
-/* First byte of the directory of a file without metadata, and of the metadata. */
-#define BODY 24
 
 static void expect(gguf_builder *b, slm_status code, uint64_t offset)
 {
-    opened o;
-    assert_int_equal(open_built(&o, b, NULL, NULL), code);
-    assert_int_equal(o.err.code, code);
-    assert_int_equal(o.err.offset, offset);
-    assert_true(o.err.message[0] != '\0');
-    assert_null(o.gguf.entries);
-    close_opened(&o);
+    (void)refuse(b, NULL, code, offset);
 }
 
 static void test_header(void **state)
@@ -33,14 +24,8 @@ static void test_header(void **state)
         expect(&b, versions[i].code, 4);
     }
     uint8_t wrong[24] = "GGML\3";
-    slmi_source source;
-    slmi_gguf gguf;
-    slmi_alloc alloc;
-    slm_error err = SLM_ERROR_INIT;
-    assert_int_equal(slmi_alloc_init(&alloc, NULL, 0, NULL), SLM_OK);
-    assert_int_equal(slmi_source_open_memory(&source, wrong, sizeof(wrong), NULL), SLM_OK);
-    assert_int_equal(slmi_gguf_open(&gguf, &source, NULL, &alloc, &err), SLM_ERR_FORMAT);
-    assert_int_equal(err.offset, 0);
+    const gguf_file file = { wrong, sizeof(wrong) };
+    (void)refuse_file(file, NULL, SLM_ERR_FORMAT, 0);
 }
 
 /* As CVE-2024-23496, CVE-2024-21836 and CVE-2024-21825: counts that no file can hold. */
@@ -69,15 +54,19 @@ static void test_lies_cost_nothing(void **state)
 {
     (void)state;
     failing_alloc f;
+    slm_model_options options = SLM_MODEL_OPTIONS_INIT;
     failing_alloc_init(&f);
+    options.host = &f.host;
     static const uint64_t lies[] = { 60000, UINT64_C(1) << 60, UINT64_MAX };
     for (size_t i = 0; i < 3; i++) {
         gguf_builder b;
         gguf_builder_init(&b);
         b.n_tensors = lies[i];
-        opened o;
-        assert_true(open_built(&o, &b, NULL, &f.host) < 0);
-        close_opened(&o);
+        size_t size;
+        slm_model *model;
+        uint8_t *bytes = gguf_builder_finish(&b, &size);
+        assert_true(slm_model_load_memory(bytes, size, &options, &model, NULL) < 0);
+        free(bytes);
     }
     assert_int_equal(f.n_calls, 0);
     failing_alloc_destroy(&f);
@@ -90,18 +79,19 @@ static void test_limits(void **state)
     gguf_builder_init(&b);
     gguf_add_string(&b, "a", "0123456789");
     gguf_add_string(&b, "b", "0123456789");
-    slmi_gguf_limits limits = { 1, 0 };
-    opened o;
+    slm_model_options limits = SLM_MODEL_OPTIONS_INIT;
+    limits.max_tensors = 1;
     b.n_tensors = 2; /* a lie */
-    assert_int_equal(open_built(&o, &b, &limits, NULL), SLM_ERR_LIMIT);
-    assert_int_equal(o.err.offset, 8);
-    close_opened(&o);
-    b.n_tensors = 0;
+    (void)refuse(&b, &limits, SLM_ERR_LIMIT, 8);
+    limits.max_tensors = UINT64_MAX;
+    b.n_tensors = UINT64_C(1) << 32; /* numbers have 32 bits */
+    (void)refuse(&b, &limits, SLM_ERR_LIMIT, 8);
     gguf_add_string(&b, "a", "0123456789");
-    limits = (slmi_gguf_limits){ 0, 9 };
-    assert_int_equal(open_built(&o, &b, &limits, NULL), SLM_ERR_LIMIT);
-    assert_int_equal(o.err.offset, BODY + 8 + 1 + 4);
-    close_opened(&o);
+    limits.max_tensors = 0;
+    limits.max_string_bytes = 9;
+    (void)refuse(&b, &limits, SLM_ERR_LIMIT, BODY + 8 + 1 + 4);
+    gguf_add_u32(&b, "0123456789", 1);
+    (void)refuse(&b, &limits, SLM_ERR_LIMIT, BODY);
 }
 
 /* As CVE-2024-23605 and CVE-2024-21802: lengths of keys and strings. */
@@ -117,7 +107,7 @@ static void test_strings(void **state)
         gguf_put(&b.metadata, "0123456789", 10);
         expect(&b, SLM_ERR_LIMIT, BODY);
         gguf_put_string(&b.metadata, "k");
-        gguf_put_u32(&b.metadata, SLMI_GGUF_STRING);
+        gguf_put_u32(&b.metadata, STRING);
         gguf_put_u64(&b.metadata, i == 0 ? 100 : lengths[i]);
         b.n_entries = 1;
         const slm_status code = i == 0 ? SLM_ERR_TRUNCATED : SLM_ERR_LIMIT;
@@ -153,13 +143,13 @@ static void test_values(void **state)
     expect(&b, SLM_ERR_FORMAT, BODY + before);
     gguf_add_raw(&b, "k", 13, &two, 1);
     expect(&b, SLM_ERR_FORMAT, BODY + 9);
-    gguf_add_raw(&b, "k", SLMI_GGUF_BOOL, &two, 1);
+    gguf_add_raw(&b, "k", BOOL, &two, 1);
     expect(&b, SLM_ERR_FORMAT, BODY + 9 + 4);
     gguf_add_array(&b, "k", 77, 0);
     expect(&b, SLM_ERR_FORMAT, BODY + 9 + 4);
-    gguf_add_array(&b, "k", SLMI_GGUF_ARRAY, 1);
+    gguf_add_array(&b, "k", ARRAY, 1);
     expect(&b, SLM_ERR_UNSUPPORTED, BODY + 9 + 4);
-    gguf_add_array(&b, "k", SLMI_GGUF_BOOL, 2);
+    gguf_add_array(&b, "k", BOOL, 2);
     gguf_put(&b.metadata, "\1\2", 2);
     expect(&b, SLM_ERR_FORMAT, BODY + 9 + 4 + 12 + 1);
 }
@@ -168,7 +158,7 @@ static void test_values(void **state)
 static void test_array_counts(void **state)
 {
     (void)state;
-    static const uint32_t types[] = { SLMI_GGUF_U8, SLMI_GGUF_U32, SLMI_GGUF_F64, SLMI_GGUF_STRING };
+    static const uint32_t types[] = { U8, U32, F64, STRING };
     static const uint64_t counts[] = { 100, UINT64_C(1) << 61, UINT64_C(0x4000000000000001),
                                        UINT64_MAX };
     for (size_t t = 0; t < 4; t++) {
@@ -274,25 +264,19 @@ static void test_names_and_overlap(void **state)
 static void test_sources(void **state)
 {
     (void)state;
-    slmi_source source;
+    slm_model *model;
     slm_error err = SLM_ERROR_INIT;
-    const uint8_t byte = 0;
-    assert_int_equal(slmi_source_open_memory(&source, NULL, 1, &err), SLM_ERR_INVALID_ARGUMENT);
-    assert_int_equal(slmi_source_open_memory(&source, &byte, 0, &err), SLM_ERR_TRUNCATED);
+    slm_reader reader = SLM_READER_INIT;
+    gguf_file file = { (uint8_t[]){ 0 }, 1 };
+    assert_int_equal(slm_model_load_memory(NULL, 1, NULL, &model, &err), SLM_ERR_INVALID_ARGUMENT);
+    assert_int_equal(slm_model_load_memory(file.bytes, 0, NULL, &model, &err), SLM_ERR_TRUNCATED);
     assert_int_equal(err.offset, 0);
-    assert_int_equal(slmi_source_open_reader(&source, NULL, NULL, 1, &err),
-                     SLM_ERR_INVALID_ARGUMENT);
-    assert_int_equal(slmi_source_open_path(&source, NULL, &err), SLM_ERR_INVALID_ARGUMENT);
-    assert_int_equal(slmi_source_open_path(&source, "/no/such/file", &err), SLM_ERR_NOT_FOUND);
-    assert_int_equal(slmi_source_open_path(&source, "/", &err), SLM_ERR_IO);
-    assert_int_equal(slmi_source_open_memory(&source, &byte, 1, &err), SLM_OK);
-    const uint8_t *bytes;
-    assert_int_equal(slmi_source_view(&source, 1, 1, NULL, &bytes, &err), SLM_ERR_TRUNCATED);
-    assert_int_equal(err.offset, 1);
-    assert_int_equal(slmi_source_view(&source, UINT64_MAX, 2, NULL, &bytes, &err),
-                     SLM_ERR_TRUNCATED);
-    slmi_source_close(&source);
-    slmi_source_close(&source);
+    reader.size = 1;
+    assert_int_equal(slm_model_load_reader(&reader, NULL, &model, &err), SLM_ERR_INVALID_ARGUMENT);
+    assert_int_equal(slm_model_load(NULL, NULL, &model, &err), SLM_ERR_INVALID_ARGUMENT);
+    assert_int_equal(slm_model_load("/no/such/file", NULL, &model, &err), SLM_ERR_NOT_FOUND);
+    assert_int_equal(slm_model_load("/", NULL, &model, &err), SLM_ERR_IO);
+    (void)refuse_file(file, NULL, SLM_ERR_TRUNCATED, 0);
 }
 
 int main(void)
