@@ -229,7 +229,7 @@ static void show_float(display *out, double value, int is_f32)
 {
     char digits[64];
     const int most = is_f32 ? 9 : 17;
-    for (int precision = 6; precision <= most; precision++) {
+    for (int precision = 6;; precision++) {
         snprintf(digits, sizeof(digits), "%.*g", precision, value);
         const double read = isfinite(value) ? parse_digits(digits) : value;
         if (precision == most || (is_f32 ? (float)read == (float)value : read == value)) {

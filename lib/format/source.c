@@ -7,7 +7,6 @@
 slm_status slmi_source_open_path(slmi_source *source, const char *path, slm_error *err)
 {
     memset(source, 0, sizeof(*source));
-    SLM_FAIL_IF(path == NULL, SLM_ERR_INVALID_ARGUMENT, "the path is NULL");
     SLM_TRY(slmi_map_open(&source->map, path, err));
     source->data = source->map.data;
     source->size = source->map.size;
@@ -18,7 +17,6 @@ slm_status slmi_source_open_memory(slmi_source *source, const void *data, size_t
                                    slm_error *err)
 {
     memset(source, 0, sizeof(*source));
-    SLM_FAIL_IF(data == NULL, SLM_ERR_INVALID_ARGUMENT, "the file's bytes are NULL");
     SLM_FAIL_AT_IF(size == 0, SLM_ERR_TRUNCATED, 0, "the file's bytes are empty");
     source->data = data;
     source->size = size;
@@ -29,7 +27,6 @@ slm_status slmi_source_open_reader(slmi_source *source, slmi_read_fn *read, void
                                    uint64_t size, slm_error *err)
 {
     memset(source, 0, sizeof(*source));
-    SLM_FAIL_IF(read == NULL, SLM_ERR_INVALID_ARGUMENT, "the reader lacks its read function");
     SLM_FAIL_IF(size > INT64_MAX, SLM_ERR_INVALID_ARGUMENT, "the reader's size of %llu is absurd",
                 (unsigned long long)size);
     SLM_FAIL_AT_IF(size == 0, SLM_ERR_TRUNCATED, 0, "the reader's file is empty");

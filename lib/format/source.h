@@ -17,6 +17,7 @@ typedef struct slmi_source {
     void *read_ctx;
 } slmi_source;
 
+/* path, data and read are not NULL. */
 slm_status slmi_source_open_path(slmi_source *source, const char *path, slm_error *err);
 slm_status slmi_source_open_memory(slmi_source *source, const void *data, size_t size,
                                    slm_error *err);

@@ -21,15 +21,14 @@ static slm_status find_family(slm_model *model, const slmi_gguf *gguf, const slm
     return SLM_OK;
 }
 
-/* V comes from the vocabulary; the embedding's rows must agree, which loading it checks. */
+/* V comes from the vocabulary, which the tokenizer was made of; the embedding's rows must agree, which loading
+ * it checks. */
 static slm_status find_vocabulary(slm_model *model, const slmi_gguf *gguf, slm_error *err)
 {
-    const slmi_gguf_entry *tokens;
-    SLM_TRY(slmi_gguf_get_array(gguf, "tokenizer.ggml.tokens", SLMI_GGUF_STRING, &tokens, err));
-    SLM_FAIL_IF(tokens == NULL, SLM_ERR_FORMAT, "the file has no vocabulary (tokenizer.ggml.tokens)");
-    SLM_FAIL_IF(tokens->count == 0 || tokens->count > 1u << 24, SLM_ERR_FORMAT,
-                "a vocabulary of %llu tokens is not possible", (unsigned long long)tokens->count);
-    model->hyper.n_vocab = (uint32_t)tokens->count;
+    const uint64_t n = slmi_gguf_find(gguf, "tokenizer.ggml.tokens")->count;
+    SLM_FAIL_IF(n > 1u << 24, SLM_ERR_FORMAT, "a vocabulary of %llu tokens is not possible",
+                (unsigned long long)n);
+    model->hyper.n_vocab = (uint32_t)n;
     return SLM_OK;
 }
 
@@ -125,14 +124,11 @@ slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *opt
     model->alloc = alloc;
     model->texts.alloc = &model->alloc;
     atomic_init(&model->n_references, 1);
-    if (options->host != NULL) {
-        model->host = *options->host;
-        model->host.allocator = NULL;
-        model->host.tasks = NULL;
-    }
+    model->host = *options->host;
+    model->host.allocator = NULL;
+    model->host.tasks = NULL;
     model->file_bytes = gguf->source->size;
-    slm_status status =
-        slmi_tasks_copy(&model->tasks, options->host != NULL ? options->host->tasks : NULL, err);
+    slm_status status = slmi_tasks_copy(&model->tasks, options->host->tasks, err);
     if (status == SLM_OK) {
         status = fill(model, gguf, options, err);
     }

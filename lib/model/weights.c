@@ -48,7 +48,7 @@ static slm_status advance(slmi_builder *b, uint64_t bytes)
     b->bytes_done += bytes;
     if (b->options->progress != NULL) {
         const float done = (float)((double)b->bytes_done / (double)b->model->file_bytes);
-        if (b->options->progress(b->options->progress_ctx, done < 1.0f ? done : 1.0f) != 0) {
+        if (b->options->progress(b->options->progress_ctx, done) != 0) {
             return SLM_CANCELLED;
         }
     }

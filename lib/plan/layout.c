@@ -4,13 +4,6 @@
 #include "kernels/kv.h"
 #include "plan/lower.h"
 
-static void touch(slmi_place *place, uint32_t stage)
-{
-    if (place->stride != 0) {
-        place->last = stage;
-    }
-}
-
 static void define(slmi_place *place, size_t stride, uint32_t stage)
 {
     place->stride = (size_t)slmi_round_up(stride, SLMI_CACHE_LINE);
@@ -38,7 +31,8 @@ static void find_lifetimes(slmi_exec_plan *exec, uint32_t stage, const slmi_exec
 {
     for (int i = 0; i < 3; i++) {
         if (op->in[i] != SLMI_NONE) {
-            touch(op->reads_rounded ? &exec->rounded[op->in[i]] : &exec->floats[op->in[i]], stage);
+            slmi_place *read = op->reads_rounded ? exec->rounded : exec->floats;
+            read[op->in[i]].last = stage;
         }
     }
     if (op->kind == SLMI_EXEC_ROUND) {
@@ -110,7 +104,7 @@ void slmi_layout_places(slmi_exec_plan *exec, const uint8_t *watched)
     }
     for (uint32_t v = 0; v < exec->plan->n_values; v++) {
         if (v == exec->plan->logits || (watched != NULL && watched[v])) {
-            touch(&exec->floats[v], exec->n_stages);
+            exec->floats[v].last = exec->n_stages;
         }
     }
     for (uint32_t i = 0; i < 2 * exec->plan->n_values; i++) {

@@ -49,9 +49,10 @@ static void count_readers(lowering *l)
     }
 }
 
+/* There is one whenever this is asked: a plan begins with an embedding. */
 static slmi_exec_op *last_op(const lowering *l)
 {
-    return l->exec->n_ops == 0 ? NULL : &l->exec->ops[l->exec->n_ops - 1];
+    return &l->exec->ops[l->exec->n_ops - 1];
 }
 
 static slmi_exec_op *add_op(lowering *l, uint32_t kind, const slmi_op *op)
@@ -87,7 +88,7 @@ static void lower_matmul(lowering *l, const slmi_op *op)
     slmi_exec_op *previous = last_op(l);
     slmi_exec_op *target = NULL;
     const uint32_t rounded = (uint32_t)reads_rounded(l->plan, op);
-    if (l->options->fuse && previous != NULL && previous->kind == SLMI_EXEC_MATMUL &&
+    if (l->options->fuse && previous->kind == SLMI_EXEC_MATMUL &&
         previous->in[0] == op->in[0] && previous->reads_rounded == rounded && !previous->gated &&
         previous->n_parts < SLMI_MATMUL_PARTS) {
         target = previous;
@@ -105,7 +106,7 @@ static void lower_matmul(lowering *l, const slmi_op *op)
 static int join_gate(lowering *l, const slmi_op *op)
 {
     slmi_exec_op *made = last_op(l);
-    if (made == NULL || made->kind != SLMI_EXEC_MATMUL || made->n_parts != 2 ||
+    if (made->kind != SLMI_EXEC_MATMUL || made->n_parts != 2 ||
         made->parts[0].out != op->in[0] || made->parts[1].out != op->in[1] ||
         !may_vanish(l, op->in[0]) || !may_vanish(l, op->in[1])) {
         return 0;
@@ -114,13 +115,9 @@ static int join_gate(lowering *l, const slmi_op *op)
     made->out = op->out;
     made->parts[0].out = SLMI_NONE;
     made->parts[1].out = SLMI_NONE;
-    /* Blocks of 32 must not straddle tiles, which are even numbers of panels. */
-    made->writes_rounded =
-        l->needs_rounded[op->out] && l->plan->values[op->out].width % SLMK_BLOCK == 0;
-    made->writes_float = l->needs_float[op->out] || !made->writes_rounded;
-    if (l->needs_rounded[op->out] && !made->writes_rounded) {
-        add_round(l, op->out);
-    }
+    /* Blocks of 32 do not straddle tiles, which are even numbers of panels. */
+    made->writes_rounded = l->needs_rounded[op->out];
+    made->writes_float = l->needs_float[op->out];
     return 1;
 }
 

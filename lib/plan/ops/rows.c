@@ -107,10 +107,8 @@ static void run_row(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
         kernels->quantize(slmi_exec_float(exec, op->in[0], row), plan->values[op->in[0]].width,
                           slmi_exec_rounded(exec, op->in[0], row));
         break;
-    case SLMI_EXEC_STORE:
+    default: /* SLMI_EXEC_STORE */
         store(exec, op, row);
-        break;
-    default:
         break;
     }
 }

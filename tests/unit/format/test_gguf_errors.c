@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Malformed GGUF files, loaded as models: the exact status and byte position of each, and what a lie costs. */
+/* Malformed GGUF files, loaded as models: the exact status and position of each, and what a lie costs. */
+#include <stdio.h>
+
 #include "gguf_fixture.h"
 
 static void expect(gguf_builder *b, slm_status code, uint64_t offset)
@@ -141,6 +143,17 @@ static void test_values(void **state)
     const size_t before = b.metadata.size;
     gguf_add_u32(&b, "same", 1);
     expect(&b, SLM_ERR_FORMAT, BODY + before);
+    /* Of a long name whole characters are shown, 64 bytes at most. */
+    char name[1 + 2 * 40 + 1] = "x", shown[80];
+    for (int i = 0; i < 40; i++) {
+        memcpy(name + 1 + 2 * i, "\xC3\xA9", 3);
+    }
+    snprintf(shown, sizeof(shown), "'%.63s'", name);
+    gguf_add_u32(&b, name, 1);
+    const size_t before_long = b.metadata.size;
+    gguf_add_u32(&b, name, 1);
+    const slm_error err = refuse(&b, NULL, SLM_ERR_FORMAT, BODY + before_long);
+    assert_non_null(strstr(err.message, shown));
     gguf_add_raw(&b, "k", 13, &two, 1);
     expect(&b, SLM_ERR_FORMAT, BODY + 9);
     gguf_add_raw(&b, "k", BOOL, &two, 1);
@@ -256,6 +269,9 @@ static void test_names_and_overlap(void **state)
     gguf_add_entry(&b, "a", 0, 1, vector, 32);
     gguf_add_tensor(&b, "b", 0, 1, vector, data, 128);
     expect(&b, SLM_ERR_FORMAT, BODY + entry - 8);
+    gguf_add_tensor(&b, "a", 0, 1, vector, data, 64);
+    gguf_add_entry(&b, "b", 0, 1, vector, 0); /* at the same place */
+    expect(&b, SLM_ERR_FORMAT, BODY + entry + entry - 8);
     gguf_add_tensor(&b, "", 0, 1, vector, data, 64);
     gguf_put(&b.directory, data, 8);
     expect(&b, SLM_ERR_FORMAT, BODY);

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "model/model.h"
-#include "slm/tokenizer.h"
+#include "slm/slm.h"
 #include "support/failing_alloc.h"
 #include "support/tiny_model.h"
 
@@ -60,7 +60,7 @@ static void refuses_wrong_tensors(void **state)
         }
     }
     const tiny_model no_bias = { .family = "qwen2", .left_out = "blk.1.attn_k.bias" };
-    const tiny_model no_norm = { .family = "qwen3", .left_out = "blk.1.attn_q_norm.weight" };
+    const tiny_model no_norm = { .family = "qwen3", .left_out = "blk.0.attn_q_norm.weight" };
     const tiny_model gpt = { .family = "gpt2" };
     const tiny_model uneven = { .n_kv_heads = 3 };
     refuses(&no_bias, SLM_ERR_FORMAT, no_bias.left_out);
@@ -69,17 +69,26 @@ static void refuses_wrong_tensors(void **state)
     refuses(&uneven, SLM_ERR_FORMAT, "3 key-value heads");
 }
 
-static void add_experts(gguf_builder *b) { gguf_add_u32(b, "llama.expert_count", 8); }
-static void add_no_experts(gguf_builder *b) { gguf_add_u32(b, "llama.expert_count", 0); }
-static void add_yarn(gguf_builder *b) { gguf_add_string(b, "llama.rope.scaling.type", "yarn"); }
-static void add_values(gguf_builder *b) { gguf_add_u32(b, "llama.attention.value_length", 8); }
-static void add_epsilon(gguf_builder *b)
+/* One entry of metadata, added to the model at hand: a number, or a text if there is one. */
+typedef struct change {
+    const char *key;
+    int is_float;
+    double number;
+    const char *text;
+} change;
+
+static const change *changing;
+
+static void apply_change(gguf_builder *b)
 {
-    gguf_add_f32(b, "llama.attention.layer_norm_rms_epsilon", NAN);
+    if (changing->text != NULL) {
+        gguf_add_string(b, changing->key, changing->text);
+    } else if (changing->is_float) {
+        gguf_add_f32(b, changing->key, (float)changing->number);
+    } else {
+        gguf_add_u32(b, changing->key, (uint32_t)changing->number);
+    }
 }
-static void add_base(gguf_builder *b) { gguf_add_f32(b, "llama.rope.freq_base", -1.0f); }
-static void add_turned(gguf_builder *b) { gguf_add_u32(b, "llama.rope.dimension_count", 15); }
-static void add_window(gguf_builder *b) { gguf_add_u32(b, "llama.attention.sliding_window", 100); }
 
 static void add_strange_weights(gguf_builder *b)
 {
@@ -96,37 +105,98 @@ static void add_unknown_tensor(gguf_builder *b)
     gguf_add_tensor(b, "blk.0.ffn_down.bias", TINY_F32, 1, &length, numbers, sizeof(numbers));
 }
 
-static void add_bad_factors(gguf_builder *b)
+static void add_norm(gguf_builder *b, uint32_t type, const void *data, size_t size)
 {
-    const float factors[8] = { 1, 1, 1, 2, 0, 8, 8, 8 };
-    const uint64_t length = 8;
-    gguf_add_tensor(b, "rope_freqs.weight", TINY_F32, 1, &length, factors, sizeof(factors));
+    const uint64_t length = 64;
+    gguf_add_tensor(b, "output_norm.weight", type, 1, &length, data, size);
 }
+
+static void add_rounded_norm(gguf_builder *b)
+{
+    const uint8_t data[68] = { 0 };
+    add_norm(b, TINY_Q8_0, data, sizeof(data));
+}
+
+static void add_factors_of(gguf_builder *b, float fifth, uint64_t length)
+{
+    const float factors[8] = { 1, 1, 1, 2, fifth, 8, 8, 8 };
+    gguf_add_tensor(b, "rope_freqs.weight", TINY_F32, 1, &length, factors, (size_t)length * 4);
+}
+
+static void add_zero_factor(gguf_builder *b) { add_factors_of(b, 0, 8); }
+static void add_endless_factor(gguf_builder *b) { add_factors_of(b, INFINITY, 8); }
+static void add_few_factors(gguf_builder *b) { add_factors_of(b, 3, 4); }
+
+static void add_head_of(gguf_builder *b, uint64_t third)
+{
+    const uint64_t dims[3] = { 64, TINY_VOCAB, third };
+    const size_t size = (size_t)third * 64 * TINY_VOCAB * 4;
+    uint8_t *data = calloc(1, size);
+    gguf_add_tensor(b, "output.weight", TINY_F32, 3, dims, data, size);
+    free(data);
+}
+
+static void add_flat_head(gguf_builder *b) { add_head_of(b, 1); }
+static void add_deep_head(gguf_builder *b) { add_head_of(b, 2); }
 
 static void refuses_wrong_numbers(void **state)
 {
     (void)state;
-    const struct {
-        void (*extend)(gguf_builder *builder);
+    static const struct {
+        change change;
         slm_status status;
         const char *named;
-    } cases[] = {
-        { add_experts, SLM_ERR_UNSUPPORTED, "expert" },
-        { add_yarn, SLM_ERR_UNSUPPORTED, "yarn" },
-        { add_values, SLM_ERR_UNSUPPORTED, "values 8 wide" },
-        { add_epsilon, SLM_ERR_FORMAT, "epsilon" },
-        { add_base, SLM_ERR_FORMAT, "rope" },
-        { add_turned, SLM_ERR_FORMAT, "rope" },
-        { add_bad_factors, SLM_ERR_FORMAT, "rope_freqs.weight[4]" },
-        { add_unknown_tensor, SLM_ERR_UNSUPPORTED, "blk.0.ffn_down.bias" },
+    } numbers[] = {
+        { { "llama.expert_count", 0, 8, NULL }, SLM_ERR_UNSUPPORTED, "8 experts" },
+        { { "llama.expert_count", 1, 8, NULL }, SLM_ERR_FORMAT, "llama.expert_count" },
+        { { "llama.rope.scaling.type", 0, 0, "yarn" }, SLM_ERR_UNSUPPORTED, "yarn" },
+        { { "llama.rope.scaling.factor", 1, 0.5, NULL }, SLM_ERR_FORMAT, "scaling factor" },
+        { { "llama.rope.scaling.factor", 1, 1e6, NULL }, SLM_ERR_FORMAT, "scaling factor" },
+        { { "llama.rope.scaling.factor", 1, NAN, NULL }, SLM_ERR_FORMAT, "scaling factor" },
+        { { "llama.rope.scale_linear", 0, 2, NULL }, SLM_ERR_FORMAT, "llama.rope.scale_linear" },
+        { { "llama.attention.key_length", 0, 0, NULL }, SLM_ERR_FORMAT, "key_length is 0; it must" },
+        { { "llama.attention.key_length", 0, 1048577, NULL }, SLM_ERR_FORMAT, "1..1048576" },
+        { { "llama.attention.key_length", 0, 1048576, NULL }, SLM_ERR_FORMAT, "4 heads of width 1048576" },
+        { { "llama.attention.value_length", 0, 8, NULL }, SLM_ERR_UNSUPPORTED, "values 8 wide" },
+        { { "llama.attention.value_length", 0, 0, NULL }, SLM_ERR_FORMAT, "value_length is 0" },
+        { { "llama.attention.layer_norm_rms_epsilon", 1, NAN, NULL }, SLM_ERR_FORMAT, "epsilon" },
+        { { "llama.attention.layer_norm_rms_epsilon", 1, -1e-9, NULL }, SLM_ERR_FORMAT, "epsilon" },
+        { { "llama.attention.layer_norm_rms_epsilon", 1, 1, NULL }, SLM_ERR_FORMAT, "epsilon" },
+        { { "llama.attention.layer_norm_rms_epsilon", 0, 0, NULL }, SLM_ERR_FORMAT, "rms_epsilon" },
+        { { "llama.rope.freq_base", 1, -1, NULL }, SLM_ERR_FORMAT, "rope" },
+        { { "llama.rope.freq_base", 1, 1e12, NULL }, SLM_ERR_FORMAT, "rope" },
+        { { "llama.rope.dimension_count", 0, 15, NULL }, SLM_ERR_FORMAT, "rope over 15 of 16" },
+        { { "llama.rope.dimension_count", 0, 0, NULL }, SLM_ERR_FORMAT, "rope over 0 of 16" },
+        { { "llama.rope.dimension_count", 0, 18, NULL }, SLM_ERR_FORMAT, "rope over 18 of 16" },
+        { { "llama.rope.dimension_count", 1, 16, NULL }, SLM_ERR_FORMAT, "dimension_count" },
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const tiny_model description = { .extend = cases[i].extend };
-        refuses(&description, cases[i].status, cases[i].named);
+    static const struct {
+        void (*extend)(gguf_builder *builder);
+        const char *left_out;
+        slm_status status;
+        const char *named;
+    } weights[] = {
+        { add_zero_factor, NULL, SLM_ERR_FORMAT, "rope_freqs.weight[4]" },
+        { add_endless_factor, NULL, SLM_ERR_FORMAT, "rope_freqs.weight[4]" },
+        { add_few_factors, NULL, SLM_ERR_FORMAT, "rope_freqs.weight" },
+        { add_unknown_tensor, NULL, SLM_ERR_UNSUPPORTED, "blk.0.ffn_down.bias" },
+        { add_rounded_norm, "output_norm.weight", SLM_ERR_UNSUPPORTED, "must be of a float type" },
+        { add_deep_head, NULL, SLM_ERR_FORMAT, "output.weight" },
+    };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        const tiny_model description = { .extend = apply_change };
+        changing = &numbers[i].change;
+        refuses(&description, numbers[i].status, numbers[i].named);
+    }
+    for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++) {
+        const tiny_model description = { .extend = weights[i].extend, .left_out = weights[i].left_out };
+        refuses(&description, weights[i].status, weights[i].named);
     }
     const tiny_model strange = { .width = 256, .extend = add_strange_weights };
     refuses(&strange, SLM_ERR_UNSUPPORTED, "IQ3_XXS");
     assert_true(error.offset != SLM_NO_OFFSET);
+    const tiny_model endless = { .context_length = (1 << 20) + 1 };
+    refuses(&endless, SLM_ERR_FORMAT, "llama.context_length is 1048577");
 }
 
 static void accepts_neutral_numbers(void **state)
@@ -134,13 +204,19 @@ static void accepts_neutral_numbers(void **state)
     (void)state;
     slm_model *model;
     slm_model_info info = SLM_MODEL_INFO_INIT;
-    const tiny_model no_experts = { .extend = add_no_experts };
-    const tiny_model window = { .extend = add_window };
-    assert_int_equal(load(&no_experts, NULL, &model), SLM_OK);
+    const change no_experts = { "llama.expert_count", 0, 0, NULL };
+    const change window = { "llama.attention.sliding_window", 0, 100, NULL };
+    const tiny_model description = { .extend = apply_change };
+    changing = &no_experts;
+    assert_int_equal(load(&description, NULL, &model), SLM_OK);
     slm_model_release(model);
-    assert_int_equal(load(&window, NULL, &model), SLM_OK);
+    changing = &window;
+    assert_int_equal(load(&description, NULL, &model), SLM_OK);
     assert_int_equal(slm_model_get_info(model, &info, NULL), SLM_OK);
     assert_int_equal(info.context_length, 100);
+    slm_model_release(model);
+    const tiny_model flat = { .extend = add_flat_head };
+    assert_int_equal(load(&flat, NULL, &model), SLM_OK);
     slm_model_release(model);
 }
 
@@ -273,12 +349,7 @@ static void add_none(gguf_builder *b)
     gguf_add_string(b, "llama.rope.scaling.type", "none");
     gguf_add_f32(b, "llama.rope.scaling.factor", 4.0f);
 }
-static void add_factors(gguf_builder *b)
-{
-    const float factors[8] = { 1, 1, 1, 2, 3, 8, 8, 8 };
-    const uint64_t length = 8;
-    gguf_add_tensor(b, "rope_freqs.weight", TINY_F32, 1, &length, factors, sizeof(factors));
-}
+static void add_factors(gguf_builder *b) { add_factors_of(b, 3, 8); }
 
 static void turns_at_the_right_frequencies(void **state)
 {
@@ -337,6 +408,131 @@ static void tells_models_apart(void **state)
     failing_alloc_destroy(&memory);
 }
 
+static void put_halves(uint8_t *out, uint16_t half)
+{
+    for (size_t i = 0; i < 64; i++) {
+        out[2 * i] = (uint8_t)half;
+        out[2 * i + 1] = (uint8_t)(half >> 8);
+    }
+}
+
+static void add_norm_f32(gguf_builder *b)
+{
+    uint8_t ones[256];
+    for (size_t i = 0; i < sizeof(ones); i++) {
+        ones[i] = (uint8_t)(i % 4 == 3 ? 0x3F : i % 4 == 2 ? 0x80 : 0);
+    }
+    add_norm(b, TINY_F32, ones, sizeof(ones));
+}
+
+static void add_norm_f16(gguf_builder *b)
+{
+    uint8_t ones[128];
+    put_halves(ones, 0x3C00);
+    add_norm(b, TINY_F16, ones, sizeof(ones));
+}
+
+static void add_norm_bf16(gguf_builder *b)
+{
+    uint8_t ones[128];
+    put_halves(ones, 0x3F80);
+    add_norm(b, TINY_BF16, ones, sizeof(ones));
+}
+
+static void add_bias(gguf_builder *b)
+{
+    float bias[64];
+    const uint64_t length = 64;
+    for (int i = 0; i < 64; i++) {
+        bias[i] = (float)i;
+    }
+    gguf_add_tensor(b, "blk.0.attn_q.bias", TINY_F32, 1, &length, bias, sizeof(bias));
+}
+
+/* The logits behind three tokens. */
+static void compute(const tiny_model *description, uint32_t cpu_level, float logits[TINY_VOCAB])
+{
+    slm_model *model;
+    slm_session *session;
+    slm_sequence q;
+    slm_event event = SLM_EVENT_INIT;
+    const int32_t tokens[3] = { 70, 80, 90 };
+    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+    options.n_threads = 1;
+    options.cpu_level = cpu_level;
+    assert_int_equal(load(description, NULL, &model), SLM_OK);
+    assert_int_equal(slm_session_create(model, &options, &session, NULL), SLM_OK);
+    assert_int_equal(slm_session_add_sequence(session, &q, NULL), SLM_OK);
+    assert_int_equal(slm_session_append(session, q, tokens, 3, SLM_APPEND_LOGITS, NULL), SLM_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_true(slm_session_step(session, 0, NULL) >= 0);
+        assert_int_equal(slm_session_get_event(session, &event, NULL), SLM_OK);
+        assert_int_equal(event.token, tokens[i]);
+        assert_int_equal(event.n_logits, TINY_VOCAB);
+    }
+    memcpy(logits, event.logits, TINY_VOCAB * sizeof(float));
+    slm_session_release(session);
+    slm_model_release(model);
+}
+
+static void vectors_of_every_float_type(void **state)
+{
+    (void)state;
+    float full[TINY_VOCAB], half[TINY_VOCAB], biased[TINY_VOCAB];
+    const tiny_model f32 = { .left_out = "output_norm.weight", .extend = add_norm_f32 };
+    const tiny_model f16 = { .left_out = "output_norm.weight", .extend = add_norm_f16 };
+    const tiny_model bf16 = { .left_out = "output_norm.weight", .extend = add_norm_bf16 };
+    const tiny_model plain = { 0 }, with_bias = { .extend = add_bias };
+    compute(&f32, SLM_CPU_BEST, full);
+    compute(&f16, SLM_CPU_BEST, half);
+    assert_memory_equal(half, full, sizeof(full));
+    compute(&bf16, SLM_CPU_BEST, half);
+    assert_memory_equal(half, full, sizeof(full));
+    compute(&plain, SLM_CPU_BEST, full);
+    compute(&with_bias, SLM_CPU_BEST, biased);
+    assert_memory_not_equal(biased, full, sizeof(full));
+}
+
+typedef struct chunks {
+    const uint8_t *file;
+    uint64_t n_reads;
+} chunks;
+
+static slm_status read_chunk(void *ctx, uint64_t offset, void *buffer, size_t size)
+{
+    chunks *c = ctx;
+    memcpy(buffer, c->file + offset, size);
+    c->n_reads += size > 1 << 18;
+    return SLM_OK;
+}
+
+/* Matrices of 8,960,000 bytes are read in chunks of up to 4 MiB, or one panel of 16 rows where that is more. */
+static void large_matrices_come_in_chunks(void **state)
+{
+    (void)state;
+    const tiny_model description = { .n_layers = 1, .width = 32, .n_heads = 2, .ffn_width = 70000 };
+    static float best[TINY_VOCAB], scalar[TINY_VOCAB];
+    slm_model *whole, *pieces;
+    size_t size;
+    uint8_t *file = tiny_model_make(&description, &size);
+    chunks c = { file, 0 };
+    const slm_reader reader = { sizeof(reader), 0, size, &c, read_chunk };
+    assert_int_equal(slm_model_load_memory(file, size, NULL, &whole, NULL), SLM_OK);
+    assert_int_equal(slm_model_load_reader(&reader, NULL, &pieces, NULL), SLM_OK);
+    assert_int_equal(c.n_reads, 3 + 3 + 2); /* no other matrix is so large */
+    assert_true(whole->identity == pieces->identity);
+    for (uint32_t i = 0; i < whole->plan.n_matrices; i++) {
+        const slmi_matrix *a = &whole->plan.matrices[i], *b = &pieces->plan.matrices[i];
+        assert_memory_equal(a->panels, b->panels, a->n_panels * a->panel_bytes);
+    }
+    slm_model_release(whole);
+    slm_model_release(pieces);
+    free(file);
+    compute(&description, SLM_CPU_BEST, best);
+    compute(&description, SLM_CPU_SCALAR, scalar);
+    assert_memory_equal(best, scalar, sizeof(best));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +544,8 @@ int main(void)
         cmocka_unit_test(keeps_to_its_budget),
         cmocka_unit_test(turns_at_the_right_frequencies),
         cmocka_unit_test(tells_models_apart),
+        cmocka_unit_test(vectors_of_every_float_type),
+        cmocka_unit_test(large_matrices_come_in_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
