@@ -21,8 +21,8 @@ static slm_status find_family(slm_model *model, const slmi_gguf *gguf, const slm
     return SLM_OK;
 }
 
-/* V comes from the vocabulary, which the tokenizer was made of; the embedding's rows must agree, which loading
- * it checks. */
+/* V comes from the vocabulary, which the tokenizer was made of; the embedding's rows must agree, which
+ * loading it checks. */
 static slm_status find_vocabulary(slm_model *model, const slmi_gguf *gguf, slm_error *err)
 {
     const uint64_t n = slmi_gguf_find(gguf, "tokenizer.ggml.tokens")->count;

@@ -327,10 +327,18 @@ static void when_threads_do_not_start(void **state)
     assert_true(failing_alloc_is_clean(&w->memory));
 }
 
+/* The first tensor that a load reads, and a small one. */
+static void add_factors(gguf_builder *b)
+{
+    const float factors[8] = { 1, 1, 1, 2, 3, 8, 8, 8 };
+    const uint64_t length = 8;
+    gguf_add_tensor(b, "rope_freqs.weight", TINY_F32, 1, &length, factors, sizeof(factors));
+}
+
 static int set_up(void **state)
 {
     static world w;
-    const tiny_model description = { .n_layers = 1, .family = "qwen2" };
+    const tiny_model description = { .n_layers = 1, .family = "qwen2", .extend = add_factors };
     w.file = tiny_model_make(&description, &w.size);
     failing_alloc_init(&w.memory);
     w.options = (slm_model_options)SLM_MODEL_OPTIONS_INIT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* base/os/os.h: memory, files under all sorts of names, time, processors, threads; alike on all systems. */
+/* base/os/os.h: memory, pages of files, time, processors, threads; alike on all systems. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,12 +17,9 @@
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
-#define DEVICE "NUL"
 #else
 #include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#define DEVICE "/dev/null"
 #endif
 
 static void memory(void **state)
@@ -38,48 +35,6 @@ static void memory(void **state)
         }
     }
     assert_null(slmi_os_alloc(SIZE_MAX / 4, 64));
-}
-
-static void assert_maps(const char *path, const char *content)
-{
-    slmi_map map;
-    slm_error err = SLM_ERROR_INIT;
-    if (slmi_map_open(&map, path, &err) != SLM_OK) {
-        fail_msg("%s", err.message);
-    }
-    assert_int_equal(map.size, strlen(content));
-    assert_memory_equal(map.data, content, strlen(content));
-    slmi_map_forget(&map, 0, map.size);
-    assert_memory_equal(map.data, content, strlen(content));
-    slmi_map_close(&map);
-    slmi_map_close(&map);
-}
-
-static void files(void **state)
-{
-    (void)state;
-    slm_error err = SLM_ERROR_INIT;
-    slmi_map map = { 0 };
-    char path[64], below[80];
-    slmi_map_close(&map);
-    assert_int_equal(slmi_map_open(&map, "", &err), SLM_ERR_NOT_FOUND);
-    assert_int_equal(slmi_map_open(&map, "no such file", &err), SLM_ERR_NOT_FOUND);
-    assert_non_null(strstr(err.message, "'no such file'"));
-    assert_int_equal(slmi_map_open(&map, "no/such/folder", &err), SLM_ERR_NOT_FOUND);
-    assert_int_equal(slmi_map_open(&map, "/", &err), SLM_ERR_IO);
-    assert_int_equal(slmi_map_open(&map, ".", &err), SLM_ERR_IO);
-    assert_non_null(strstr(err.message, "directory"));
-    assert_int_equal(slmi_map_open(&map, DEVICE, &err), SLM_ERR_IO);
-    assert_non_null(strstr(err.message, "not a regular file"));
-    test_path(path, sizeof(path), "file");
-    assert_true(test_file_write(path, "", 0));
-    assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_TRUNCATED);
-    assert_int_equal(err.offset, 0);
-    assert_true(test_file_write(path, "hello", 5));
-    assert_maps(path, "hello");
-    snprintf(below, sizeof(below), "%s/file", path);
-    assert_int_equal(slmi_map_open(&map, below, &err), SLM_ERR_NOT_FOUND);
-    assert_true(test_file_remove(path));
 }
 
 /* Whole pages are given back and read again. */
@@ -105,100 +60,6 @@ static void pages_come_back(void **state)
     slmi_map_close(&map);
     assert_true(test_file_remove(path));
     free(content);
-}
-
-static void names_in_any_script(void **state)
-{
-    (void)state;
-    static const char *const names[] = { "модель é.gguf", "小さい模型", "mod\u0117lis \U0001F600", "a b" };
-    char folder[64], path[160];
-    test_path(folder, sizeof(folder), "моделі");
-    assert_true(test_folder_make(folder));
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-        assert_true(test_file_write(path, names[i], strlen(names[i])));
-        assert_maps(path, names[i]);
-        assert_true(test_file_remove(path));
-    }
-    slmi_map map;
-    slm_error err = SLM_ERROR_INIT;
-    assert_int_equal(slmi_map_open(&map, folder, &err), SLM_ERR_IO);
-    assert_true(test_folder_remove(folder));
-    const slm_status status = slmi_map_open(&map, "mod\xE8le.gguf", &err); /* Latin-1 */
-#if defined(_WIN32)
-    assert_int_equal(status, SLM_ERR_INVALID_UTF8);
-    assert_int_equal(err.offset, 3);
-#else
-    assert_int_equal(status, SLM_ERR_NOT_FOUND); /* any bytes are a name */
-#endif
-}
-
-/* Beyond the 260 characters that Windows allows without further ado. */
-static void long_paths(void **state)
-{
-    (void)state;
-    enum { DEPTH = 4, NAME = 200 };
-    char path[DEPTH * (NAME + 1) + 16];
-    test_path(path, sizeof(path), "deep");
-    const size_t root = strlen(path);
-    size_t length = root;
-    assert_true(test_folder_make(path));
-    for (int i = 0; i < DEPTH - 1; i++) {
-        path[length] = '/';
-        memset(path + length + 1, 'a' + i, NAME);
-        path[length + 1 + NAME] = '\0';
-        length += NAME + 1;
-        assert_true(test_folder_make(path));
-    }
-    strcpy(path + length, "/file");
-    assert_true(test_file_write(path, "deep", 4));
-    assert_maps(path, "deep");
-    assert_true(test_file_remove(path));
-    for (; length > root; length -= NAME + 1) {
-        path[length] = '\0';
-        assert_true(test_folder_remove(path));
-    }
-    path[root] = '\0';
-    assert_true(test_folder_remove(path));
-
-    slmi_map map;
-    slm_error err = SLM_ERROR_INIT;
-    char *endless = malloc(50001);
-    assert_non_null(endless);
-    memset(endless, 'x', 50000);
-    endless[50000] = '\0';
-    assert_int_equal(slmi_map_open(&map, endless, &err), SLM_ERR_IO);
-    for (size_t i = 1; i < 50000; i += 2) {
-        endless[i] = '/';
-    }
-    assert_int_equal(slmi_map_open(&map, endless, &err), SLM_ERR_IO);
-    free(endless);
-}
-
-static void files_of_others(void **state)
-{
-    (void)state;
-    char path[64];
-    slmi_map map;
-    slm_error err = SLM_ERROR_INIT;
-    test_path(path, sizeof(path), "private");
-    assert_true(test_file_write(path, "secret", 6));
-#if defined(_WIN32)
-    const HANDLE file = CreateFileA(path, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
-    assert_true(file != INVALID_HANDLE_VALUE);
-    assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_IO);
-    assert_non_null(strstr(err.message, "another program"));
-    CloseHandle(file);
-#else
-    if (geteuid() != 0) { /* who may read everything */
-        assert_int_equal(chmod(path, 0), 0);
-        assert_int_equal(slmi_map_open(&map, path, &err), SLM_ERR_IO);
-        assert_non_null(strstr(err.message, "no permission"));
-        assert_int_equal(chmod(path, 0600), 0);
-    }
-#endif
-    assert_maps(path, "secret");
-    assert_true(test_file_remove(path));
 }
 
 static void time_and_processors(void **state)
@@ -314,11 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory),
-        cmocka_unit_test(files),
         cmocka_unit_test(pages_come_back),
-        cmocka_unit_test(names_in_any_script),
-        cmocka_unit_test(long_paths),
-        cmocka_unit_test(files_of_others),
         cmocka_unit_test(time_and_processors),
         cmocka_unit_test(threads_take_turns),
     };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The small parts of base/: errors, bytes, sorting, the floating-point environment, and
- * slm/base.h's names and versions. */
+/* The small parts of base/: bytes, sorting, the floating-point environment. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,60 +11,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/error.h"
 #include "base/fpenv.h"
 #include "base/sort.h"
-
-static void errors(void **state)
-{
-    (void)state;
-    slm_error err = SLM_ERROR_INIT;
-    char text[400];
-    assert_int_equal(slmi_fail(NULL, SLM_ERR_IO, 3, "%d", 5), SLM_ERR_IO);
-    assert_int_equal(slmi_fail(&err, SLM_ERR_IO, 3, "number %d", 5), SLM_ERR_IO);
-    assert_int_equal(err.code, SLM_ERR_IO);
-    assert_int_equal(err.offset, 3);
-    assert_string_equal(err.message, "number 5");
-    /* A message that does not fit is cut between characters. */
-    for (size_t i = 0; i + 3 <= sizeof(text); i += 2) {
-        memcpy(text + i, "\xC3\xA9", 3);
-    }
-    /* Clients of another version have another struct: what fits is written, and no byte more. */
-    slm_error small = SLM_ERROR_INIT;
-    small.struct_size = offsetof(slm_error, message) + 5;
-    memset(small.message, 'x', sizeof(small.message));
-    slmi_fail(&small, SLM_ERR_IO, 7, "sentence");
-    assert_int_equal(small.code, SLM_ERR_IO);
-    assert_string_equal(small.message, "sent");
-    assert_int_equal(small.message[5], 'x');
-    small = (slm_error){ .struct_size = 12, .code = SLM_OK };
-    slmi_fail(&small, SLM_ERR_IO, 7, "sentence");
-    assert_int_equal(small.code, SLM_OK);
-    small = (slm_error){ .struct_size = 4096 };
-    slmi_fail(&small, SLM_ERR_IO, 7, "sentence");
-    assert_string_equal(small.message, "sentence");
-    slmi_fail(&err, SLM_ERR_IO, SLM_NO_OFFSET, "%s", text);
-    assert_int_equal(strlen(err.message), 238);
-}
-
-static void names(void **state)
-{
-    (void)state;
-    assert_string_equal(slm_status_name(SLM_OK), "SLM_OK");
-    assert_string_equal(slm_status_name(SLM_ERR_CONTEXT_FULL), "SLM_ERR_CONTEXT_FULL");
-    assert_string_equal(slm_status_name(12345), "SLM_ERR_UNKNOWN");
-    assert_string_equal(slm_status_text(SLM_ERR_CONTEXT_FULL),
-                        "the context has no room for this many tokens");
-    assert_non_null(slm_status_text(-12345));
-    assert_int_equal(slm_version(), SLM_VERSION_MAJOR * 1000000 + SLM_VERSION_MINOR * 1000 +
-                                        SLM_VERSION_PATCH);
-    assert_true(slm_numerics_version() >= 1);
-    assert_true(slm_cpu_level() != SLM_CPU_BEST);
-    assert_string_equal(slm_cpu_level_name(SLM_CPU_SCALAR), "scalar");
-    assert_string_equal(slm_cpu_level_name(SLM_CPU_AVX512), "avx512");
-    assert_string_equal(slm_cpu_level_name(12345), "unknown");
-    assert_string_not_equal(slm_cpu_level_name(slm_cpu_level()), "unknown");
-}
 
 static void bytes(void **state)
 {
@@ -137,8 +84,9 @@ static void floating_point_environment(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors),  cmocka_unit_test(names), cmocka_unit_test(bytes),
-        cmocka_unit_test(sorting), cmocka_unit_test(floating_point_environment),
+        cmocka_unit_test(bytes),
+        cmocka_unit_test(sorting),
+        cmocka_unit_test(floating_point_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,6 +223,23 @@ static void arrays(void **state)
     add_vocabulary(&b);
     slm_error err = refuse(&b, NULL, SLM_ERR_FORMAT, SLM_NO_OFFSET);
     assert_non_null(strstr(err.message, "general.architecture"));
+    add_vocabulary(&b);
+    uint64_t at = BODY + b.metadata.size + 8 + 20 + 4;
+    gguf_add_u32(&b, "general.architecture", 1);
+    err = refuse(&b, NULL, SLM_ERR_FORMAT, at);
+    assert_non_null(strstr(err.message, "of type u32 instead of a string"));
+    /* No weights, and none that are a matrix. */
+    add_vocabulary(&b);
+    gguf_add_string(&b, "general.architecture", "llama");
+    err = refuse(&b, NULL, SLM_ERR_FORMAT, SLM_NO_OFFSET);
+    assert_non_null(strstr(err.message, "no weights"));
+    add_vocabulary(&b);
+    gguf_add_string(&b, "general.architecture", "llama");
+    const uint64_t length = 4;
+    const float numbers[4] = { 0 };
+    gguf_add_tensor(&b, "output_norm.weight", 0, 1, &length, numbers, sizeof(numbers));
+    err = refuse(&b, NULL, SLM_ERR_FORMAT, SLM_NO_OFFSET);
+    assert_non_null(strstr(err.message, "llama.block_count is 0"));
     added_key = "tokenizer.ggml.scores";
     add_vocabulary(&b);
     err = refuse(&b, NULL, SLM_ERR_FORMAT, added_at);
@@ -232,7 +249,7 @@ static void arrays(void **state)
     err = refuse(&b, NULL, SLM_ERR_FORMAT, added_at);
     assert_non_null(strstr(err.message, "1 elements for 4 tokens"));
     gguf_add_string(&b, "tokenizer.ggml.model", "llama");
-    const uint64_t at = BODY + b.metadata.size + 8 + 21 + 4;
+    at = BODY + b.metadata.size + 8 + 21 + 4;
     gguf_add_u32(&b, "tokenizer.ggml.tokens", 4);
     err = refuse(&b, NULL, SLM_ERR_FORMAT, at);
     assert_non_null(strstr(err.message, "of type u32 instead of an array of string"));

@@ -506,7 +506,7 @@ static slm_status read_chunk(void *ctx, uint64_t offset, void *buffer, size_t si
     return SLM_OK;
 }
 
-/* Matrices of 8,960,000 bytes are read in chunks of up to 4 MiB, or one panel of 16 rows where that is more. */
+/* Matrices of 8,960,000 bytes are read in chunks of 4 MiB, or of one panel of 16 rows if that is more. */
 static void large_matrices_come_in_chunks(void **state)
 {
     (void)state;
