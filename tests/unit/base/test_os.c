@@ -19,7 +19,6 @@
 #include <windows.h>
 #else
 #include <sched.h>
-#include <unistd.h>
 #endif
 
 static void memory(void **state)
