@@ -164,8 +164,8 @@ static void give_up_rows(slm_session *session, const slmi_sequence *only)
     for (uint32_t row = session->next_commit; row < session->batch.n_wanted; row++) {
         const slmi_wanted *wanted = &session->wanted[row];
         slmi_sequence *sequence = &session->sequences[wanted->sequence];
-        if ((only == NULL || only == sequence) && sequence->in_use &&
-            sequence->n_changes == wanted->n_changes && sequence->n_computed > wanted->position) {
+        if ((only == NULL || only == sequence) && sequence->n_changes == wanted->n_changes &&
+            sequence->n_computed > wanted->position) {
             sequence->n_computed = wanted->position;
         }
     }

@@ -60,9 +60,7 @@ static slm_status configure(const slm_model *model, const slm_session_options *o
     const uint64_t all = (uint64_t)c->pages_per_sequence * c->n_sequences;
     const uint64_t asked = ((uint64_t)o->pool_tokens + SLMK_PAGE - 1) / SLMK_PAGE;
     const uint64_t n_pages = o->pool_tokens != 0 && asked < all ? asked : all;
-    SLM_FAIL_IF(n_pages > UINT32_MAX / 2, SLM_ERR_INVALID_ARGUMENT,
-                "%u sequences of %u tokens are too many", c->n_sequences, c->context_length);
-    c->n_pages = (uint32_t)n_pages;
+    c->n_pages = (uint32_t)n_pages; /* at most 65,535 * 2^20 / 64 */
     c->kernels = slmk_table_get(o->cpu_level);
     SLM_FAIL_IF(c->kernels == NULL, SLM_ERR_UNSUPPORTED,
                 "this processor does not offer cpu_level %u", o->cpu_level);
@@ -207,7 +205,7 @@ slm_status slmi_session_estimate(const slm_model *model, const slm_session_optio
     memset(&probe, 0, sizeof(probe));
     probe.model = (slm_model *)(uintptr_t)model;
     SLM_TRY(configure(model, options, &probe.config, err));
-    SLM_TRY(slmi_alloc_init(&probe.alloc, NULL, 0, err));
+    (void)slmi_alloc_init(&probe.alloc, NULL, 0, NULL);
     probe.alloc.host = model->alloc.host;
     const slm_status status = measure(&probe, &arena_bytes, &cleared, err);
     if (status != SLM_OK) {
@@ -268,10 +266,9 @@ slm_status slmi_session_create(slm_model *model, const slm_session_options *opti
     slmi_alloc alloc;
     *out = NULL;
     SLM_TRY(configure(model, options, &config, err));
-    if (options->host != NULL) {
-        SLM_TRY(slmi_alloc_init(&alloc, &config.host, config.max_memory_bytes, err));
-    } else {
-        SLM_TRY(slmi_alloc_init(&alloc, NULL, config.max_memory_bytes, err));
+    const slm_host *own_host = options->host != NULL ? &config.host : NULL;
+    SLM_TRY(slmi_alloc_init(&alloc, own_host, config.max_memory_bytes, err));
+    if (own_host == NULL) {
         alloc.host = model->alloc.host;
     }
     slm_session *session = slmi_new(&alloc, sizeof(*session), SLMI_CACHE_LINE);

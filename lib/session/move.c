@@ -121,7 +121,7 @@ int slmi_moves_run(slm_session *session, uint64_t deadline)
     int owes_work = 1;
     for (uint32_t i = 0; session->n_moving > 0 && i < session->config.n_sequences; i++) {
         slmi_sequence *sequence = &session->sequences[i];
-        while (sequence->in_use && sequence->move.active) {
+        while (sequence->move.active) { /* never of one that was removed */
             if (!owes_work && deadline != 0 &&
                 session->exec.clock(session->exec.clock_ctx) >= deadline) {
                 return 0;

@@ -44,7 +44,7 @@ slm_status slmi_prefix_create(const slm_session *session, const slmi_sequence *s
     slmi_alloc alloc;
     SLM_TRY(check_name(name, err));
     SLM_TRY(check_sequence(sequence, err));
-    SLM_TRY(slmi_alloc_init(&alloc, NULL, 0, err));
+    (void)slmi_alloc_init(&alloc, NULL, 0, NULL);
     alloc.host = session->model->alloc.host;
     const size_t page_bytes = session->exec_plan.page_bytes;
     const size_t header = (size_t)slmi_round_up(sizeof(slm_prefix), SLMI_CACHE_LINE);

@@ -87,8 +87,8 @@ static slm_status commit_row(slm_session *session, uint32_t row, slm_error *err)
     const slmi_wanted *wanted = &session->wanted[row];
     slmi_sequence *sequence = &session->sequences[wanted->sequence];
     slm_status status = SLM_OK;
-    if (!sequence->in_use || sequence->n_changes != wanted->n_changes) {
-        return SLM_OK; /* it has changed since, and what it still wants is computed again */
+    if (sequence->n_changes != wanted->n_changes) {
+        return SLM_OK; /* it has changed or left since, and what it still wants is computed again */
     }
     if (wanted->deliver) {
         status = deliver_logits(session, row, err);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "session/blob.h"
 #include "slm/slm.h"
 #include "support/tiny_model.h"
 
@@ -253,6 +254,25 @@ static void old_blobs_keep_their_type(void **state)
         assert_int_equal(slm_session_restore_sequence(s, blob, n, NULL, &q, &error), SLM_ERR_TRUNCATED);
         assert_true(error.offset == n);
     }
+    /* Its pages do not fit this model; nor does it all fit a short context. */
+    const uint32_t page_bytes = blob[24] | (uint32_t)blob[25] << 8 | (uint32_t)blob[26] << 16;
+    for (int i = 0; i < 2; i++) { /* one page of twice the size */
+        blob[24 + i] = (uint8_t)(2 * page_bytes >> 8 * i);
+    }
+    blob[36] = 60;
+    slmi_blob_write_checksum(blob, size);
+    assert_int_equal(slm_session_restore_sequence(s, blob, size, NULL, &q, &error), SLM_ERR_FORMAT);
+    assert_true(error.offset == 24);
+    free(blob);
+    blob = read_blob("v1-f16", &size);
+    slm_session *small;
+    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+    options.context_length = 66;
+    OK(slm_session_create(model, &options, &small, NULL));
+    assert_int_equal(slm_session_restore_sequence(small, blob, size, NULL, &q, &error),
+                     SLM_ERR_CONTEXT_FULL);
+    assert_true(error.offset == 32);
+    slm_session_release(small);
     blob[size / 2] ^= 1;
     assert_int_equal(slm_session_restore_sequence(s, blob, size, NULL, &q, &error), SLM_ERR_CHECKSUM);
     assert_true(error.offset == size - 8);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What Linux may refuse beside memory of the host and threads: files, mappings, locks, and memory of its own. Each
- * is refused at every call of a scenario; and a process that forks. Stands in front of the C library's calls. */
+/* What Linux may refuse beside the host's memory and threads: files, mappings, locks, its own memory. Each is
+ * refused at every call of a scenario, in front of the C library. And a process that forks. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

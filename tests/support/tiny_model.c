@@ -154,11 +154,15 @@ static void add_vector(maker *k, const char *name, uint64_t length, float middle
 
 static void add_vocabulary(maker *k)
 {
-    static char texts[TINY_VOCAB][300];
-    const char *tokens[TINY_VOCAB];
-    float scores[TINY_VOCAB];
-    int32_t types[TINY_VOCAB];
-    for (int i = 0; i < TINY_VOCAB; i++) {
+    const uint32_t n = k->m.n_vocab;
+    char (*texts)[300] = calloc(n, sizeof(*texts));
+    const char **tokens = calloc(n, sizeof(*tokens));
+    float *scores = calloc(n, sizeof(*scores));
+    int32_t *types = calloc(n, sizeof(*types));
+    if (texts == NULL || tokens == NULL || scores == NULL || types == NULL) {
+        abort();
+    }
+    for (int i = 0; i < (int)n; i++) {
         tokens[i] = texts[i];
         scores[i] = (float)-i;
         types[i] = i >= TINY_SPACE ? 1 : 6; /* normal, or a byte */
@@ -177,12 +181,16 @@ static void add_vocabulary(maker *k)
     types[TINY_UNKNOWN] = 2;
     types[TINY_BEGIN] = types[TINY_END] = types[TINY_CONTROL] = 3;
     gguf_add_string(&k->file, "tokenizer.ggml.model", "llama");
-    gguf_add_strings(&k->file, "tokenizer.ggml.tokens", tokens, TINY_VOCAB);
-    gguf_add_f32s(&k->file, "tokenizer.ggml.scores", scores, TINY_VOCAB);
-    gguf_add_i32s(&k->file, "tokenizer.ggml.token_type", types, TINY_VOCAB);
+    gguf_add_strings(&k->file, "tokenizer.ggml.tokens", tokens, n);
+    gguf_add_f32s(&k->file, "tokenizer.ggml.scores", scores, n);
+    gguf_add_i32s(&k->file, "tokenizer.ggml.token_type", types, n);
     gguf_add_u32(&k->file, "tokenizer.ggml.bos_token_id", TINY_BEGIN);
     gguf_add_u32(&k->file, "tokenizer.ggml.eos_token_id", TINY_END);
     gguf_add_u32(&k->file, "tokenizer.ggml.unknown_token_id", TINY_UNKNOWN);
+    free(texts);
+    free(tokens);
+    free(scores);
+    free(types);
 }
 
 static void add_number(maker *k, const char *key, uint32_t value)
@@ -254,6 +262,7 @@ uint8_t *tiny_model_make(const tiny_model *model, size_t *size)
     k.m.n_heads = or_default(model->n_heads, 4);
     k.m.n_kv_heads = or_default(model->n_kv_heads, 2);
     k.m.ffn_width = or_default(model->ffn_width, wide ? 256 : 96);
+    k.m.n_vocab = or_default(model->n_vocab, TINY_VOCAB);
     k.m.context_length = or_default(model->context_length, 512);
     gguf_builder_init(&k.file);
     k.file.version = or_default(model->version, k.file.version);
@@ -263,13 +272,13 @@ uint8_t *tiny_model_make(const tiny_model *model, size_t *size)
     }
     add_head_data(&k);
     add_vocabulary(&k);
-    add_matrix(&k, "token_embd.weight", TINY_VOCAB, k.m.width);
+    add_matrix(&k, "token_embd.weight", k.m.n_vocab, k.m.width);
     for (uint32_t layer = 0; layer < k.m.n_layers; layer++) {
         add_layer(&k, layer);
     }
     add_vector(&k, "output_norm.weight", k.m.width, 1.0f);
     if (model->own_head) {
-        add_matrix(&k, "output.weight", TINY_VOCAB, k.m.width);
+        add_matrix(&k, "output.weight", k.m.n_vocab, k.m.width);
     }
     if (model->extend != NULL) {
         model->extend(&k.file);

@@ -30,6 +30,7 @@ typedef struct tiny_model {
     uint32_t n_kv_heads;      /* [2] */
     uint32_t ffn_width;       /* [96], with K types [256] */
     uint32_t context_length;  /* [512] */
+    uint32_t n_vocab;         /* [TINY_VOCAB] or more, the rest of them like the letters */
     uint32_t seed;
     uint32_t version;         /* [3] of the file's format */
     uint32_t alignment;       /* [32] of the tensors; another one stands in the metadata */

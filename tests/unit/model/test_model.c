@@ -320,6 +320,42 @@ static void stops_when_told_to(void **state)
     assert_int_equal(slm_model_load_memory(NULL, 5, NULL, &model, NULL), SLM_ERR_INVALID_ARGUMENT);
 }
 
+static void refuses_arguments(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[4] = "GGUF";
+    const int bad = SLM_ERR_INVALID_ARGUMENT;
+    int left = 1000;
+    slm_model *model = (slm_model *)(void *)&left;
+    slm_reader reader = { sizeof(reader), 0, 4, &left, refuse_at };
+    slm_model_options options = SLM_MODEL_OPTIONS_INIT;
+    slm_host host = SLM_HOST_INIT;
+    slm_tensor_info tensor = SLM_TENSOR_INFO_INIT;
+    slm_model_info info = SLM_MODEL_INFO_INIT;
+    assert_int_equal(slm_model_load("x", NULL, NULL, NULL), bad);
+    assert_int_equal(slm_model_load_memory(bytes, 4, NULL, NULL, NULL), bad);
+    assert_int_equal(slm_model_load_reader(&reader, NULL, NULL, NULL), bad);
+    options.n_threads = 257;
+    assert_int_equal(slm_model_load("x", &options, &model, NULL), bad);
+    assert_null(model);
+    assert_int_equal(slm_model_load_reader(&reader, &options, &model, NULL), bad);
+    options.n_threads = 1;
+    options.host = &host;
+    host.struct_size = 5;
+    assert_int_equal(slm_model_load_memory(bytes, 4, &options, &model, NULL), bad);
+    reader.struct_size = 5;
+    assert_int_equal(slm_model_load_reader(&reader, NULL, &model, NULL), bad);
+    assert_int_equal(left, 1000); /* nothing was read */
+    assert_int_equal(slm_model_get_info(NULL, &info, NULL), bad);
+    assert_int_equal(slm_model_get_metadata(NULL, 0, NULL, NULL, NULL), bad);
+    assert_int_equal(slm_model_get_tensor(NULL, 0, &tensor, NULL), bad);
+    const tiny_model description = { .n_layers = 1 };
+    assert_int_equal(load(&description, NULL, &model), SLM_OK);
+    assert_int_equal(slm_model_get_info(model, NULL, NULL), bad);
+    assert_int_equal(slm_model_get_tensor(model, 0, NULL, NULL), bad);
+    slm_model_release(model);
+}
+
 static void keeps_to_its_budget(void **state)
 {
     (void)state;
@@ -541,6 +577,7 @@ int main(void)
         cmocka_unit_test(accepts_neutral_numbers),
         cmocka_unit_test(tells_what_it_is),
         cmocka_unit_test(stops_when_told_to),
+        cmocka_unit_test(refuses_arguments),
         cmocka_unit_test(keeps_to_its_budget),
         cmocka_unit_test(turns_at_the_right_frequencies),
         cmocka_unit_test(tells_models_apart),

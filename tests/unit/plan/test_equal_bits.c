@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Models whose plans are lowered in different ways: whatever the processor's level, the threads and the
  * batches, the bits are the same. */
+#include <math.h>
+
 #include "unit/session/session_fixture.h"
 
 /* One matrix of another type than the rest, which cannot join its neighbours. */
@@ -73,10 +75,83 @@ static void every_way_gives_the_same_bits(void **state)
     }
 }
 
+/* A norm all of whose weights are one number, in a model of any type. */
+static float weight;
+static const char *norm_name;
+
+static void add_norm(gguf_builder *b)
+{
+    float weights[64];
+    const uint64_t length = 64;
+    for (int i = 0; i < 64; i++) {
+        weights[i] = i == 20 ? -weight : weight;
+    }
+    gguf_add_tensor(b, norm_name, TINY_F32, 1, &length, weights, sizeof(weights));
+}
+
+/* The step's status and, unless there are none, the logits of a third token. */
+static slm_status try(slm_model *model, const slm_session_options *options, float logits[TINY_VOCAB])
+{
+    slm_session *session;
+    slm_sequence q;
+    slm_event event = SLM_EVENT_INIT;
+    OK(slm_session_create(model, options, &session, NULL));
+    OK(slm_session_add_sequence(session, &q, NULL));
+    append_text_tokens(session, q, 0, 2, 0);
+    append_text_tokens(session, q, 2, 3, SLM_APPEND_LOGITS);
+    const slm_status status = slm_session_step(session, 0, NULL);
+    OK(slm_session_get_event(session, &event, NULL));
+    assert_int_equal(event.type, SLM_EVENT_LOGITS);
+    assert_int_equal(event.status, status);
+    assert_true((event.logits != NULL) == (status == SLM_OK));
+    memset(logits, 0, TINY_VOCAB * sizeof(float));
+    if (event.logits != NULL) {
+        memcpy(logits, event.logits, TINY_VOCAB * sizeof(float));
+    }
+    slm_session_release(session);
+    return status;
+}
+
+/* Numbers at the ends of the range: in every cache type plain C and the best kernels agree, on what is finite
+ * too. */
+static void extreme_numbers(void **state)
+{
+    (void)state;
+    static const char *const norms[] = { "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight" };
+    static const uint32_t types[] = { TINY_F32, TINY_Q8_0 };
+    static const struct {
+        float weight;
+        int is_finite; /* -1: whatever the kernels agree on */
+    } cases[] = { { NAN, 0 }, { INFINITY, 0 }, { -1e38f, -1 }, { 1e30f, -1 }, { 1e7f, -1 }, { 3e5f, -1 },
+                  { 1e3f, 1 }, { 1e-6f, 1 }, { 1e-30f, 1 }, { 1e-38f, 1 }, { 1e-45f, 1 }, { 0.0f, 1 } };
+    for (uint32_t i = 0; i < 2 * 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        norm_name = norms[i % 2];
+        weight = cases[i / 4].weight;
+        const tiny_model description = { .n_layers = 1, .type = types[i / 2 % 2], .left_out = norm_name,
+                                         .extend = add_norm };
+        slm_model *model = make_model(&description);
+        for (uint32_t kv_type = SLM_KV_F16; kv_type <= SLM_KV_Q4; kv_type++) {
+            float best[TINY_VOCAB], scalar[TINY_VOCAB];
+            slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+            options.n_threads = 1;
+            options.kv_type = kv_type;
+            const slm_status status = try(model, &options, best);
+            options.cpu_level = SLM_CPU_SCALAR;
+            assert_int_equal(try(model, &options, scalar), status);
+            assert_memory_equal(best, scalar, sizeof(best));
+            if (cases[i / 4].is_finite >= 0) {
+                assert_int_equal(status, cases[i / 4].is_finite ? SLM_OK : SLM_ERR_NOT_FINITE);
+            }
+        }
+        slm_model_release(model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_gives_the_same_bits),
+        cmocka_unit_test(extreme_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

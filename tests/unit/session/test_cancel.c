@@ -208,6 +208,62 @@ static void wishes_to_cancel_do_not_outlive_the_step(void **state)
     slm_session_release(s);
 }
 
+/* A clock that cancels at the k-th look at it. */
+typedef struct alarm_clock {
+    slm_session *s;
+    uint64_t n_looks, cancel_at;
+} alarm_clock;
+
+static uint64_t look(void *ctx)
+{
+    alarm_clock *c = ctx;
+    if (++c->n_looks == c->cancel_at) {
+        slm_session_cancel(c->s);
+    }
+    return c->n_looks;
+}
+
+/* Within a step, between any two looks at the clock; what it wrote until then is what it writes otherwise. */
+static void cancels_between_looks_at_the_clock(void **state)
+{
+    (void)state;
+    static result expected, r;
+    slm_status last = SLM_CANCELLED;
+    uint32_t n_cancelled = 0;
+    for (uint64_t k = 0; k == 0 || last == SLM_CANCELLED; k++) {
+        alarm_clock clock = { NULL, 0, k };
+        slm_host host = SLM_HOST_INIT;
+        slm_session_options options = small_options(3, 128);
+        host.clock = look;
+        host.clock_ctx = &clock;
+        options.host = &host;
+        OK(slm_session_create(model, &options, &clock.s, NULL));
+        const slm_sequence q = begin_text(clock.s, 5);
+        const slm_sequence others[2] = { begin_text(clock.s, 9), begin_text(clock.s, 2) };
+        make_greedy(clock.s, q);
+        generate(clock.s, q, 8, SLM_GENERATE_IGNORE_END);
+        generate(clock.s, others[0], 8, SLM_GENERATE_IGNORE_END);
+        generate(clock.s, others[1], 8, SLM_GENERATE_IGNORE_END);
+        clock.n_looks = 0;
+        run(clock.s, q, 1000000000, &r);
+        last = r.last_step;
+        if (k == 0) {
+            assert_int_equal(last, SLM_OK);
+            assert_int_equal(r.n_tokens, 8);
+            expected = r;
+            last = SLM_CANCELLED;
+        }
+        assert_true(r.n_tokens <= 8);
+        assert_memory_equal(r.tokens, expected.tokens, r.n_tokens * sizeof(int32_t));
+        assert_int_equal(r.n_done, 1);
+        assert_int_equal(info_of(clock.s, q).is_generating, 0);
+        n_cancelled += last == SLM_CANCELLED;
+        slm_session_release(clock.s);
+    }
+    assert_int_equal(last, SLM_OK);
+    assert_true(n_cancelled > 8);
+}
+
 typedef struct canceller {
     slm_session *s;
     slm_sequence q;
@@ -282,6 +338,7 @@ int main(void)
         cmocka_unit_test(cancels_one_at_every_step),
         cmocka_unit_test(ids_that_name_nobody_do_nothing),
         cmocka_unit_test(wishes_to_cancel_do_not_outlive_the_step),
+        cmocka_unit_test(cancels_between_looks_at_the_clock),
         cmocka_unit_test(cancels_one_from_another_thread),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

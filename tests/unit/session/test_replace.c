@@ -84,7 +84,7 @@ static void equals_what_was_written_so(void **state)
 static void goes_on_generating(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_EDITS; i++) {
+    for (size_t i = 0; i <= N_EDITS; i++) {
         slm_session *s = make_sized(model, 2, 256);
         const slm_sequence q = begin_text(s, 190), fresh = add_sequence(s, "");
         result before, r, expected;
@@ -95,8 +95,12 @@ static void goes_on_generating(void **state)
             assert_int_equal(slm_session_step(s, 1, NULL), SLM_MORE);
         }
         const uint32_t n_written = info_of(s, q).n_tokens - 200;
-        OK(slm_session_replace(s, q, edits[i].first, edits[i].n_removed, summary, edits[i].n_tokens, 0,
-                               NULL));
+        if (i < N_EDITS) {
+            OK(slm_session_replace(s, q, edits[i].first, edits[i].n_removed, summary, edits[i].n_tokens, 0,
+                                   NULL));
+        } else { /* all that it wrote, and more */
+            OK(slm_session_replace(s, q, 195, n_written + 5, NULL, 0, 0, NULL));
+        }
         const slm_sequence_info info = info_of(s, q);
         assert_int_equal(info.is_generating, 1);
         int32_t tokens[256];

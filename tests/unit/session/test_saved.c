@@ -408,6 +408,24 @@ static void restores_all_or_nothing(void **state)
     assert_int_equal(small->n_free_pages, 2);
     const slm_sequence one = begin_text(small, 64), two = begin_text(small, 64); /* all is still there */
     assert_true(one != 0 && two != 0);
+    /* Neither the page that a prefix shares with what follows nor that of a window's sinks has room. */
+    OK(slm_session_remove_sequence(small, two, NULL));
+    append_text_tokens(small, one, 64, 128, 0);
+    assert_int_equal(small->n_free_pages, 0);
+    size = save_as(s, q, SLM_SAVE_CACHE, 0);
+    FAILS(slm_session_restore_sequence(small, blob, size, prefix, &back, &error), SLM_ERR_BUDGET,
+          SLM_NO_OFFSET);
+    OK(slm_session_truncate_sequence(s, q, 0, NULL));
+    OK(slm_session_set_u32(s, q, SLM_SEQUENCE_WINDOW, 64, NULL));
+    OK(slm_session_set_u32(s, q, SLM_SEQUENCE_SINKS, 10, NULL));
+    append_text_tokens(s, q, 0, 300, 0);
+    finish(s);
+    size = save_as(s, q, SLM_SAVE_CACHE, 0);
+    FAILS(slm_session_restore_sequence(small, blob, size, NULL, &back, &error), SLM_ERR_BUDGET,
+          SLM_NO_OFFSET);
+    assert_int_equal(small->n_free_pages, 0);
+    OK(slm_session_remove_sequence(small, one, NULL));
+    assert_int_equal(small->n_free_pages, 2);
     slm_session_release(small);
     slm_prefix_release(prefix);
     slm_session_release(s);

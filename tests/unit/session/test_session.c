@@ -57,11 +57,20 @@ static void refuses_null(void **state)
     FAILS(slm_session_append(s, q, NULL, 0, 6, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_set_sampler(s, q, NULL, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_get_event(s, NULL, &error), bad, SLM_NO_OFFSET);
+    const int32_t token = 5;
+    OK(slm_session_append(s, q, &token, 1, SLM_APPEND_LOGITS, NULL));
+    OK(slm_session_step(s, UINT64_MAX, NULL)); /* a budget without end */
+    event.struct_size = 3;
+    FAILS(slm_session_get_event(s, &event, &error), bad, SLM_NO_OFFSET);
+    event = (slm_event)SLM_EVENT_INIT;
+    OK(slm_session_get_event(s, &event, NULL)); /* it is still there */
+    assert_int_equal(event.type, SLM_EVENT_LOGITS);
     FAILS(slm_session_get_sequence_info(s, q, NULL, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_save_sequence(s, q, NULL, NULL, 0, NULL, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_save_sequence(s, q, NULL, NULL, 1, &size, &error), bad, SLM_NO_OFFSET);
     FAILS(slm_session_restore_sequence(s, NULL, 1, NULL, &q, &error), bad, SLM_NO_OFFSET);
     assert_true(q == 0);
+    FAILS(slm_session_restore_sequence(s, "", 0, NULL, NULL, &error), bad, SLM_NO_OFFSET);
     assert_ptr_equal(slm_session_get_model(s), model);
     assert_null(slm_session_get_model(NULL));
     slm_session_cancel(NULL);
@@ -100,6 +109,16 @@ static void refuses_options(void **state)
                   SLM_NO_OFFSET);
         }
     }
+    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
+    slm_host host = SLM_HOST_INIT;
+    slm_allocator allocator = SLM_ALLOCATOR_INIT; /* without functions */
+    options.host = &host;
+    host.allocator = &allocator;
+    FAILS(slm_session_create(model, &options, &s, &error), SLM_ERR_INVALID_ARGUMENT, SLM_NO_OFFSET);
+    assert_null(s);
+    host.struct_size = 5;
+    FAILS(slm_session_create(model, &options, &s, &error), SLM_ERR_INVALID_ARGUMENT, SLM_NO_OFFSET);
+    FAILS(slm_session_estimate(model, &options, &memory, &error), SLM_ERR_INVALID_ARGUMENT, SLM_NO_OFFSET);
 }
 
 static void ids_go_stale(void **state)
@@ -168,6 +187,9 @@ static void refuses_tokens_and_generations(void **state)
     options.n_top = 6;
     FAILS(slm_session_generate(s, q, &options, &error), bad, SLM_NO_OFFSET);
     options.n_top = 0;
+    options.reserved0 = 1;
+    FAILS(slm_session_generate(s, q, &options, &error), bad, SLM_NO_OFFSET);
+    options.reserved0 = 0;
     options.n_stop = 1;
     FAILS(slm_session_generate(s, q, &options, &error), bad, SLM_NO_OFFSET);
     options.stop = stop;
@@ -177,6 +199,10 @@ static void refuses_tokens_and_generations(void **state)
     for (options.n_stop = 3; options.n_stop <= 17; options.n_stop += 14) {
         FAILS(slm_session_generate(s, q, &options, &error), bad, SLM_NO_OFFSET);
     }
+    stop[2] = NULL;
+    options.n_stop = 3;
+    FAILS(slm_session_generate(s, q, &options, &error), bad, SLM_NO_OFFSET);
+    assert_non_null(strstr(error.message, "stop[2]"));
     OK(slm_session_get_sequence_info(s, q, &info, NULL));
     assert_int_equal(info.n_computed, 500);
     assert_int_equal(info.is_generating, 0);
@@ -451,6 +477,15 @@ static void survives_broken_weights(void **state)
     assert_int_equal(event.type, SLM_EVENT_LOGITS);
     assert_true(event.sequence == asking && event.logits == NULL && event.n_logits == 0);
     assert_int_equal(event.status, SLM_ERR_NOT_FINITE);
+    /* Asked for by a generation too: the step tells it once, and either is told. */
+    OK(slm_session_append(s, asking, &bad, 1, SLM_APPEND_LOGITS, NULL));
+    generate(s, asking, 4, SLM_GENERATE_IGNORE_END);
+    FAILS(slm_session_step(s, 0, &error), SLM_ERR_NOT_FINITE, SLM_NO_OFFSET);
+    OK(slm_session_get_event(s, &event, NULL));
+    assert_true(event.type == SLM_EVENT_LOGITS && event.status == SLM_ERR_NOT_FINITE);
+    OK(slm_session_get_event(s, &event, NULL));
+    assert_true(event.type == SLM_EVENT_DONE && event.status == SLM_ERR_NOT_FINITE);
+    assert_true(event.reason == SLM_DONE_ERROR && event.n_generated == 0);
     OK(slm_session_remove_sequence(s, asking, NULL));
     generate(s, a, 4, SLM_GENERATE_IGNORE_END);
     run(s, a, 0, &expected);
@@ -467,6 +502,69 @@ static void survives_broken_weights(void **state)
     assert_memory_equal(r.tokens, expected.tokens, 4 * sizeof(int32_t));
     slm_model_release(broken); /* before the session */
     slm_session_release(s);
+}
+
+/* A generation computes its last token once more, for which a shared page must be copied. */
+static void generates_only_with_room(void **state)
+{
+    (void)state;
+    slm_session *s;
+    slm_session_options options = small_options(2, 200);
+    slm_sequence copy;
+    options.pool_tokens = 64;
+    OK(slm_session_create(model, &options, &s, NULL));
+    const slm_sequence q = begin_text(s, 64);
+    finish(s);
+    OK(slm_session_fork_sequence(s, q, &copy, NULL));
+    FAILS(slm_session_generate(s, copy, NULL, &error), SLM_ERR_BUDGET, SLM_NO_OFFSET);
+    assert_int_equal(info_of(s, copy).is_generating, 0);
+    assert_int_equal(info_of(s, copy).n_computed, 64);
+    OK(slm_session_remove_sequence(s, q, NULL));
+    make_greedy(s, copy);
+    OK(slm_session_generate(s, copy, NULL, NULL)); /* now the page is its own */
+    slm_session_release(s);
+}
+
+/* A sequence that leaves between any two pieces of work leaves the other alone. */
+static void leaves_whatever_the_phase(void **state)
+{
+    (void)state;
+    static result expected, r;
+    slm_model *small = make_small(1);
+    int was_idle = 0;
+    for (uint32_t n_pieces = 0; !was_idle; n_pieces++) {
+        uint64_t time;
+        slm_session *s = make_piecewise(small, small_options(2, 200), &time);
+        const slm_sequence leaving = begin_text(s, 70), q = begin_text(s, 5);
+        slm_status status = SLM_MORE;
+        make_greedy(s, q);
+        make_greedy(s, leaving);
+        generate(s, q, 6, SLM_GENERATE_IGNORE_END);
+        generate(s, leaving, 3, SLM_GENERATE_IGNORE_END);
+        memset(&r, 0, sizeof(r));
+        for (uint32_t i = 0; i < n_pieces && status == SLM_MORE; i++) {
+            slm_event event = SLM_EVENT_INIT;
+            status = slm_session_step(s, 1, NULL);
+            while (slm_session_get_event(s, &event, NULL) == SLM_OK) {
+                if (event.sequence == q) {
+                    note_event(&r, &event);
+                }
+            }
+        }
+        was_idle = status != SLM_MORE;
+        OK(slm_session_remove_sequence(s, leaving, NULL));
+        static result rest;
+        run(s, q, 0, &rest);
+        memcpy(r.tokens + r.n_tokens, rest.tokens, rest.n_tokens * sizeof(int32_t));
+        r.n_tokens += rest.n_tokens;
+        assert_int_equal(r.n_tokens, 6);
+        if (n_pieces == 0) {
+            expected = r;
+        }
+        assert_memory_equal(r.tokens, expected.tokens, 6 * sizeof(int32_t));
+        slm_session_release(s);
+    }
+    slm_model_release(small);
 }
 
 int main(void)
@@ -486,6 +584,8 @@ int main(void)
         cmocka_unit_test(cancels_and_goes_on),
         cmocka_unit_test(estimates_to_the_byte),
         cmocka_unit_test(survives_broken_weights),
+        cmocka_unit_test(generates_only_with_room),
+        cmocka_unit_test(leaves_whatever_the_phase),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
