@@ -130,6 +130,9 @@ static void add_matrix(maker *k, const char *name, uint64_t rows, uint64_t cols)
     if (data != NULL && is(name, "token_embd.weight") && k->m.broken_token != 0) {
         put_f32(data + (size_t)k->m.broken_token * cols * 4, NAN);
     }
+    if (data != NULL && k->m.is_flat && (strstr(name, "attn_output") || strstr(name, "ffn_down"))) {
+        memset(data, 0, n_blocks * type->bytes);
+    }
     const uint64_t dims[2] = { cols, rows };
     if (!is(name, k->m.left_out)) {
         gguf_add_tensor(&k->file, name, k->m.type, 2, dims, data, n_blocks * type->bytes);

@@ -39,6 +39,7 @@ typedef struct tiny_model {
     const char *changed;      /* name of a tensor whose last element is another */
     int32_t broken_token;     /* the embedding of this token, if not 0, is NaN; float32 only */
     uint32_t own_head;        /* 1: output.weight exists */
+    uint32_t is_flat;         /* 1: layers add nothing: what they end in is zero; float32 only */
     void (*extend)(gguf_builder *builder); /* adds metadata or tensors; may be NULL */
 } tiny_model;
 
