@@ -53,14 +53,13 @@ static int32_t next_special(encoder *e, size_t p, size_t *begin)
 
 /* Writes the stretch with a space for each word mark, since the two are the same to
  * SentencePiece, and with the space that belongs in front. */
-static slm_status make_uniform(encoder *e, const char *text, size_t length, int after_special,
-                               slm_error *err)
+static slm_status make_uniform(encoder *e, const char *text, size_t length, slm_error *err)
 {
     e->stretch.size = 0;
     SLM_TRY(slmi_buffer_reserve(&e->stretch, length + 1, err));
     char *out = (char *)e->stretch.data;
     size_t n = 0;
-    if (e->t->adds_space && after_special) {
+    if (e->t->adds_space) {
         out[n++] = ' ';
     }
     for (size_t i = 0; i < length; n++) {
@@ -74,10 +73,9 @@ static slm_status make_uniform(encoder *e, const char *text, size_t length, int 
 
 /* No piece reaches across a space whose neighbour joins_space[] does not name, so the words
  * between can be merged one by one, with the same outcome and less memory. */
-static slm_status encode_spm(encoder *e, const char *text, size_t length, int after_special,
-                             slm_error *err)
+static slm_status encode_spm(encoder *e, const char *text, size_t length, slm_error *err)
 {
-    SLM_TRY(make_uniform(e, text, length, after_special, err));
+    SLM_TRY(make_uniform(e, text, length, err));
     const char *uniform = (const char *)e->stretch.data;
     size_t begin = 0;
     for (size_t p = 1; p <= e->stretch.size; p++) {
@@ -117,7 +115,6 @@ static int is_space(char c)
 static slm_status encode_all(encoder *e, slm_error *err)
 {
     const slm_tokenizer *t = e->t;
-    int after_special = 1;
     size_t p = 0;
     if ((e->flags & SLM_TEXT_ADD_SPECIAL) && t->adds_bos) {
         slmi_ids_push(&e->out, t->bos);
@@ -127,7 +124,7 @@ static slm_status encode_all(encoder *e, slm_error *err)
         const int32_t id = next_special(e, p, &begin);
         if (begin > p) {
             SLM_TRY(t->kind == SLMI_KIND_SPM
-                        ? encode_spm(e, e->text + p, begin - p, after_special, err)
+                        ? encode_spm(e, e->text + p, begin - p, err)
                         : encode_bpe(e, e->text + p, begin - p, err));
         }
         p = begin;
@@ -138,7 +135,6 @@ static slm_status encode_all(encoder *e, slm_error *err)
                 p++;
             }
         }
-        after_special = id >= 0;
     }
     if ((e->flags & SLM_TEXT_ADD_SPECIAL) && t->adds_eos) {
         slmi_ids_push(&e->out, t->eos);

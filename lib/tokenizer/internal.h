@@ -121,7 +121,7 @@ slm_status slmi_specials_load(slm_tokenizer *t, const slmi_gguf *gguf, slm_error
 /* Sorts the special tokens for slmi_special_match(). */
 slm_status slmi_specials_index(slm_tokenizer *t, slm_error *err);
 
-/* The longest special token that text[0..length) begins with, or -1. Hidden ones count only if
+/* The longest special token that text[0..length), not empty, begins with, or -1. Hidden ones count only if
  * they fit into the first `hidden_length` bytes. */
 int32_t slmi_special_match(const slm_tokenizer *t, const char *text, size_t length,
                            size_t hidden_length);

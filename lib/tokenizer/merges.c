@@ -47,7 +47,7 @@ static void insert_merge(slm_tokenizer *t, const slmi_merge *merge)
 static int parse_merge(const slm_tokenizer *t, slmi_text text, char *bytes, slmi_merge *merge)
 {
     const char *space = text.length > 1 ? memchr(text.data + 1, ' ', text.length - 1) : NULL;
-    if (space == NULL || text.length > SIZE_MAX - 1) {
+    if (space == NULL) {
         return 0;
     }
     const size_t first = (size_t)(space - text.data);

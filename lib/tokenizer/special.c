@@ -228,9 +228,6 @@ static uint32_t lower_bound(const slm_tokenizer *t, uint32_t low, uint32_t high,
 int32_t slmi_special_match(const slm_tokenizer *t, const char *text, size_t length,
                            size_t hidden_length)
 {
-    if (length == 0) {
-        return -1;
-    }
     const uint8_t first = (uint8_t)text[0];
     uint32_t low = t->first_special[first];
     uint32_t high = t->first_special[first + 1];
