@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Draws from large vocabularies, piece by piece: against the naive twin, in turns, given up, not finite. */
+/* Draws from large vocabularies, all that is wanted at once, piece by piece: against the naive twin, in turns,
+ * given up, not finite. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,6 @@
 #include "base/os/os.h"
 #include "naive.h"
 #include "sampler/draw.h"
-#include "sampler/philox.h"
 
 #define N_HISTORY 60
 #define N_TOP 5
@@ -52,36 +52,6 @@ static void end(drawing *d)
     slmi_os_free(d->block);
 }
 
-/* Bell-shaped, with many ties; the seed chooses. */
-static void fill(float *logits, uint32_t n_vocab, uint32_t seed)
-{
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        const double u = slmi_philox_uniform(seed, 3 * i) + slmi_philox_uniform(seed, 3 * i + 1) +
-                         slmi_philox_uniform(seed, 3 * i + 2) - 1.5;
-        logits[i] = seed % 3 == 0 ? (float)(int)(u * 10) : (float)(u * (seed % 3 == 1 ? 8 : 0.01));
-    }
-}
-
-static slmi_sampler_settings settings_of(uint32_t round)
-{
-    static const uint32_t ks[] = { 0, 0, 0, 40, 9000, 1u << 30 };
-    static const float ps[] = { 0.9f, 0.999f, 1, 0.5f, 0.01f };
-    static const float min_ps[] = { 0, 0, 0, 0.001f };
-    static const float temperatures[] = { 0.8f, 1, 0, 2 };
-    slmi_sampler_settings s;
-    slmi_sampler_settings_default(&s);
-    s.top_k = ks[round % 6];
-    s.top_p = ps[round % 5];
-    s.min_p = min_ps[round % 4];
-    s.temperature = temperatures[round / 2 % 4];
-    s.seed = round;
-    if (round % 3 == 1) {
-        s.repetition_penalty = 1.3f;
-        s.frequency_penalty = 0.2f;
-    }
-    return s;
-}
-
 static const uint32_t sizes[] = { 8191, 8192, 8193, 16384, 20001, 65536, MOST };
 
 static void equals_the_twin(void **state)
@@ -92,9 +62,9 @@ static void equals_the_twin(void **state)
         const uint32_t n_vocab = sizes[round % 7];
         drawing d;
         uint32_t n_pieces = 1;
-        fill(logits, n_vocab, round);
+        naive_fill_large(logits, n_vocab, round);
         init(&d, n_vocab, logits);
-        d.draw.settings = settings_of(round);
+        d.draw.settings = naive_large_settings(round);
         d.draw.number = round;
         slmi_draw_begin(&d.draw);
         while (!slmi_draw_advance(&d.draw)) {
@@ -102,22 +72,10 @@ static void equals_the_twin(void **state)
         }
         assert_true(n_pieces > 2 * (n_vocab / 8192));
         assert_int_equal(d.draw.finite, 1);
-        assert_int_equal(d.draw.token, naive_sample(&d.draw.settings, kernels, logits, n_vocab, d.history,
-                                                    N_HISTORY, round));
-        double sum = 0;
-        for (uint32_t i = 0; i < n_vocab; i++) {
-            sum += exp((double)logits[i]);
-        }
-        assert_true(fabs((double)d.draw.logprob - ((double)logits[d.draw.token] - log(sum))) < 1e-4);
-        for (uint32_t i = 0; i < N_TOP; i++) {
-            const int32_t token = d.top_tokens[i];
-            uint32_t n_better = 0;
-            for (uint32_t k = 0; k < n_vocab; k++) {
-                n_better += logits[k] > logits[token] || (logits[k] == logits[token] && (int32_t)k < token);
-            }
-            assert_int_equal(n_better, i);
-            assert_true(fabs((double)d.top_logprobs[i] - ((double)logits[token] - log(sum))) < 1e-4);
-        }
+        assert_int_equal(d.draw.token, naive_sample(&d.draw.settings, logits, n_vocab, d.history, N_HISTORY,
+                                                    round));
+        naive_check_logprobs(logits, n_vocab, d.draw.token, d.draw.logprob, d.top_tokens, d.top_logprobs,
+                             N_TOP);
         end(&d);
     }
 }
@@ -132,9 +90,9 @@ static void takes_turns(void **state)
         int is_done[2] = { 0, 0 };
         for (uint32_t i = 0; i < 2; i++) {
             const uint32_t n_vocab = sizes[(round + 3 * i) % 7];
-            fill(logits[i], n_vocab, round + i);
+            naive_fill_large(logits[i], n_vocab, round + i);
             init(&d[i], n_vocab, logits[i]);
-            d[i].draw.settings = settings_of(round + 5 * i);
+            d[i].draw.settings = naive_large_settings(round + 5 * i);
             slmi_draw_begin(&d[i].draw);
         }
         while (!is_done[0] || !is_done[1]) {
@@ -144,8 +102,8 @@ static void takes_turns(void **state)
         }
         for (uint32_t i = 0; i < 2; i++) {
             assert_int_equal(d[i].draw.token,
-                             naive_sample(&d[i].draw.settings, kernels, logits[i], d[i].scratch.n_vocab,
-                                          d[i].history, N_HISTORY, 0));
+                             naive_sample(&d[i].draw.settings, logits[i], d[i].scratch.n_vocab, d[i].history,
+                                          N_HISTORY, 0));
             end(&d[i]);
         }
     }
@@ -156,14 +114,13 @@ static void given_up_anywhere(void **state)
 {
     (void)state;
     static float logits[20001];
-    fill(logits, 20001, 4);
+    naive_fill_large(logits, 20001, 4);
     for (uint32_t round = 0; round < 3; round++) {
         drawing d;
         init(&d, 20001, logits);
-        d.draw.settings = settings_of(round == 0 ? 1 : round == 1 ? 16 : 10); /* with penalties */
+        d.draw.settings = naive_large_settings(round == 0 ? 1 : round == 1 ? 16 : 10); /* with penalties */
         assert_true(d.draw.settings.frequency_penalty > 0);
-        const int32_t expected = naive_sample(&d.draw.settings, kernels, logits, 20001, d.history,
-                                              N_HISTORY, 0);
+        const int32_t expected = naive_sample(&d.draw.settings, logits, 20001, d.history, N_HISTORY, 0);
         int is_done = 0;
         for (uint32_t k = 0; !is_done; k++) {
             slmi_draw_begin(&d.draw);
@@ -188,10 +145,10 @@ static void finds_what_is_not_finite(void **state)
     static const float bad[] = { INFINITY, -INFINITY, NAN };
     for (uint32_t i = 0; i < 15; i++) {
         drawing d;
-        fill(logits, 20001, 4);
+        naive_fill_large(logits, 20001, 4);
         logits[places[i % 5]] = bad[i / 5];
         init(&d, 20001, logits);
-        d.draw.settings = settings_of(i);
+        d.draw.settings = naive_large_settings(i);
         d.draw.wants_token = i % 2;
         slmi_draw_begin(&d.draw);
         while (!slmi_draw_advance(&d.draw)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sampling against the naive twin, against statistics, against stored choices, at every processor level. */
+/* Sampling against the naive twin, against statistics, against stored choices, through the public functions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,120 +7,24 @@
 #include <cmocka.h>
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/os/os.h"
 #include "naive.h"
-#include "sampler/philox.h"
 
-#define N_LEVELS 4
-
-static const uint32_t levels[N_LEVELS] = { SLM_CPU_SCALAR, SLM_CPU_AVX2, SLM_CPU_AVX512, SLM_CPU_NEON_DOT };
-
-static const slmk_table *kernels; /* the best */
-
-static slmi_sampler_scratch new_scratch(uint32_t n_vocab)
+static slm_sampler *new_sampler(uint32_t n_vocab)
 {
-    slmi_sampler_scratch scratch;
-    void *block = slmi_os_alloc(slmi_sampler_scratch_size(n_vocab), SLMI_CACHE_LINE);
-    assert_non_null(block);
-    memset(block, 0xA5, slmi_sampler_scratch_size(n_vocab));
-    slmi_sampler_scratch_init(&scratch, n_vocab, block);
-    return scratch;
+    slm_sampler *sampler = NULL;
+    assert_int_equal(slm_sampler_create(n_vocab, NULL, &sampler, NULL), SLM_OK);
+    assert_non_null(sampler);
+    return sampler;
 }
 
-static void free_scratch(slmi_sampler_scratch *scratch)
-{
-    for (uint32_t i = 0; i < scratch->n_vocab; i++) {
-        assert_int_equal(scratch->counts[i], 0);
-    }
-    slmi_os_free(scratch->values);
-}
-
-/* No filter, temperature 1. */
-static slmi_sampler_settings plain(void)
-{
-    slmi_sampler_settings s;
-    slmi_sampler_settings_default(&s);
-    s.temperature = 1;
-    s.top_k = 0;
-    s.top_p = 1;
-    s.min_p = 0;
-    return s;
-}
-
-static int32_t sample(const slmi_sampler_settings *s, slmi_sampler_scratch *scratch,
-                      const float *logits, uint64_t draw)
+static int32_t sample(slm_sampler *sampler, const float *logits, const int32_t *history, size_t n_history,
+                      uint64_t draw)
 {
     int32_t token = -1;
-    assert_int_equal(slmi_sampler_sample(s, scratch, kernels, logits, NULL, 0, draw, &token, NULL, NULL),
-                     SLM_OK);
+    assert_int_equal(slm_sampler_sample(sampler, logits, history, n_history, draw, &token, NULL, NULL), SLM_OK);
     return token;
-}
-
-static double uniform(uint64_t *n)
-{
-    return slmi_philox_uniform(12345, (*n)++);
-}
-
-/* Logits of a kind: 0 bell-shaped, 1 many ties, 2 flat, 3 one far above, 4 huge range, 5 all equal. */
-static void fill(float *logits, uint32_t n_vocab, int kind, uint64_t *random)
-{
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        const double u = uniform(random) + uniform(random) + uniform(random) - 1.5;
-        const double scales[] = { 6, 4, 0.01, 3, 1e38, 0 };
-        const double x = u * scales[kind];
-        logits[i] = kind == 1 ? (float)(int)x : (float)x;
-    }
-    if (kind == 3) {
-        logits[(uint32_t)(uniform(random) * n_vocab)] = 40;
-    }
-}
-
-static void philox_matches_known_answers(void **state)
-{
-    (void)state;
-    static const struct {
-        uint32_t counter[4], key[2], out[4];
-    } known[] = {
-        { { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
-        { { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff },
-          { 0xffffffff, 0xffffffff },
-          { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
-        { { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 },
-          { 0xa4093822, 0x299f31d0 },
-          { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
-    };
-    for (size_t i = 0; i < 3; i++) {
-        uint32_t out[4];
-        slmi_philox(known[i].counter, known[i].key, out);
-        assert_memory_equal(out, known[i].out, sizeof(out));
-    }
-    assert_true(slmi_philox_uniform(0, 0) == (double)(UINT64_C(0x6627e8d5e169c58d) >> 11) * 0x1p-53);
-}
-
-static void uniform_numbers_are_uniform(void **state)
-{
-    (void)state;
-    enum { BINS = 64, DRAWS = 64000 };
-    int bins[BINS] = { 0 };
-    double sum = 0, squares = 0;
-    for (uint64_t draw = 0; draw < DRAWS; draw++) {
-        const double u = slmi_philox_uniform(7, draw);
-        assert_true(u >= 0 && u < 1);
-        bins[(int)(u * BINS)]++;
-        sum += u;
-        squares += u * u;
-    }
-    double chi = 0;
-    for (int i = 0; i < BINS; i++) {
-        const double d = bins[i] - (double)DRAWS / BINS;
-        chi += d * d / ((double)DRAWS / BINS);
-    }
-    assert_true(chi > 30 && chi < 110); /* 63 degrees of freedom */
-    assert_true(fabs(sum / DRAWS - 0.5) < 0.005);
-    assert_true(fabs(squares / DRAWS - 1.0 / 3) < 0.005);
 }
 
 /* Random settings and logits: the same token as the twin, every time. */
@@ -137,73 +41,140 @@ static void draws_equal_the_twin(void **state)
     int32_t history[80];
     for (int round = 0; round < 700; round++) {
         const uint32_t n_vocab = sizes[round % 7];
-        slmi_sampler_scratch scratch = new_scratch(n_vocab);
-        slmi_sampler_settings s = plain();
-        s.top_k = ks[(int)(uniform(&random) * 7)];
-        s.top_p = ps[(int)(uniform(&random) * 7)];
-        s.min_p = min_ps[(int)(uniform(&random) * 5)];
-        s.temperature = temperatures[(int)(uniform(&random) * 6)];
+        slm_sampler *sampler = new_sampler(n_vocab);
+        slmi_sampler_settings s = naive_plain();
+        s.top_k = ks[(int)(naive_next(&random) * 7)];
+        s.top_p = ps[(int)(naive_next(&random) * 7)];
+        s.min_p = min_ps[(int)(naive_next(&random) * 5)];
+        s.temperature = temperatures[(int)(naive_next(&random) * 6)];
         s.seed = (uint32_t)round;
-        fill(logits, n_vocab, (int)(uniform(&random) * 6), &random);
+        naive_fill(logits, n_vocab, (int)(naive_next(&random) * 6), &random);
         if (round % 3 == 0) {
             s.repetition_penalty = 1.3f;
             s.frequency_penalty = 0.2f;
             s.presence_penalty = -0.4f;
-            s.penalty_last_n = (uint32_t)(uniform(&random) * 100);
+            s.penalty_last_n = (uint32_t)(naive_next(&random) * 100);
         }
         for (int i = 0; i < 80; i++) {
-            history[i] = (int32_t)(uniform(&random) * 1.2 * n_vocab) - (int32_t)(n_vocab / 10);
+            history[i] = (int32_t)(naive_next(&random) * 1.2 * n_vocab) - (int32_t)(n_vocab / 10);
         }
+        naive_apply(sampler, &s);
         for (uint64_t draw = 0; draw < 4; draw++) {
-            int32_t token;
-            assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 80, draw, &token,
-                                                 NULL, NULL),
-                             SLM_OK);
-            assert_int_equal(token, naive_sample(&s, kernels, logits, n_vocab, history, 80, draw));
+            assert_int_equal(sample(sampler, logits, history, 80, draw),
+                             naive_sample(&s, logits, n_vocab, history, 80, draw));
         }
-        free_scratch(&scratch);
+        slm_sampler_release(sampler);
     }
 }
 
-static void levels_give_the_same_bits(void **state)
+/* Vocabularies of several pieces of work; the log-probabilities of the token and of the best ones with them. */
+static void large_draws_equal_the_twin(void **state)
 {
     (void)state;
-    enum { V = 3001 };
-    static float logits[V];
-    uint64_t random = 99;
-    slmi_sampler_scratch scratch = new_scratch(V);
-    const slmk_table *scalar = slmk_table_get(SLM_CPU_SCALAR);
-    for (int round = 0; round < 60; round++) {
-        slmi_sampler_settings s = plain();
-        s.top_p = round % 2 == 0 ? 0.95f : 1;
-        s.min_p = round % 3 == 0 ? 0.02f : 0;
-        fill(logits, V, round % 6, &random);
-        int32_t token, best[8];
-        float logprob, logprobs[8];
-        assert_int_equal(slmi_sampler_sample(&s, &scratch, scalar, logits, NULL, 0, 5, &token, &logprob,
-                                             NULL),
-                         SLM_OK);
-        assert_int_equal(slmi_sampler_top(&scratch, scalar, logits, 8, best, logprobs, NULL), SLM_OK);
-        for (int l = 1; l < N_LEVELS; l++) {
-            const slmk_table *other_kernels = slmk_table_get(levels[l]);
-            int32_t other, other_best[8];
-            float other_logprob, other_logprobs[8];
-            if (other_kernels == NULL) {
-                continue;
-            }
-            assert_int_equal(slmi_sampler_sample(&s, &scratch, other_kernels, logits, NULL, 0, 5, &other,
-                                                 &other_logprob, NULL),
-                             SLM_OK);
-            assert_int_equal(slmi_sampler_top(&scratch, other_kernels, logits, 8, other_best, other_logprobs,
-                                              NULL),
-                             SLM_OK);
-            assert_int_equal(other, token);
-            assert_memory_equal(&other_logprob, &logprob, sizeof(logprob));
-            assert_memory_equal(other_best, best, sizeof(best));
-            assert_memory_equal(other_logprobs, logprobs, sizeof(logprobs));
+    enum { N_HISTORY = 9000, N_TOP = 5 };
+    static const uint32_t sizes[] = { 8191, 8192, 8193, 16384, 20001, 65536, NAIVE_MOST_VOCAB };
+    static float logits[NAIVE_MOST_VOCAB];
+    static int32_t history[N_HISTORY];
+    for (uint32_t round = 0; round < 60; round++) {
+        const uint32_t n_vocab = sizes[round % 7];
+        /* A short history, or one of several pieces as well. */
+        const size_t n_history = round % 4 == 0 ? N_HISTORY : 60;
+        slm_sampler *sampler = new_sampler(n_vocab);
+        slmi_sampler_settings s = naive_large_settings(round);
+        int32_t token, top_tokens[N_TOP];
+        float logprob, top_logprobs[N_TOP];
+        for (size_t i = 0; i < n_history; i++) {
+            history[i] = (int32_t)(i * 7919 % n_vocab);
         }
+        s.penalty_last_n = round % 24 == 16 ? UINT32_MAX : 64; /* two of the rounds with penalties */
+        naive_apply(sampler, &s);
+        naive_fill_large(logits, n_vocab, round);
+        assert_int_equal(slm_sampler_sample(sampler, logits, history, n_history, round, &token, &logprob, NULL),
+                         SLM_OK);
+        assert_int_equal(token, naive_sample(&s, logits, n_vocab, history, n_history, round));
+        assert_int_equal(slm_sampler_get_top(sampler, logits, N_TOP, top_tokens, top_logprobs, NULL), SLM_OK);
+        naive_check_logprobs(logits, n_vocab, token, logprob, top_tokens, top_logprobs, N_TOP);
+        slm_sampler_release(sampler);
     }
-    free_scratch(&scratch);
+}
+
+/* With p next to 1, rounding can make the tokens that hardly count necessary: more than half of them, which
+ * the temperature makes as likely as the rest. */
+static void almost_all_equals_the_twin(void **state)
+{
+    (void)state;
+    enum { V = 4096 };
+    static float logits[V];
+    uint64_t random = 7;
+    slm_sampler *sampler = new_sampler(V);
+    slmi_sampler_settings s = naive_plain();
+    int n_with_low = 0;
+    s.top_p = 0.99999994f;
+    s.temperature = 100;
+    for (uint32_t round = 0; round < 40; round++) {
+        int n_low = 0;
+        s.seed = round;
+        naive_apply(sampler, &s);
+        naive_fill(logits, V, 2, &random);
+        for (uint32_t i = 0; i < V; i++) {
+            logits[i] -= i % 5 < 3 ? 40 : 0;
+        }
+        for (uint64_t draw = 0; draw < 20; draw++) {
+            const int32_t token = sample(sampler, logits, NULL, 0, draw);
+            assert_int_equal(token, naive_sample(&s, logits, V, NULL, 0, draw));
+            n_low += token % 5 < 3;
+        }
+        n_with_low += n_low > 0;
+    }
+    assert_true(n_with_low > 0 && n_with_low < 40);
+    slm_sampler_release(sampler);
+}
+
+/* What is not finite is found in any piece, by both functions. */
+static void finds_what_is_not_finite(void **state)
+{
+    (void)state;
+    static float logits[20001];
+    static const uint32_t places[] = { 0, 8191, 8192, 16384, 20000 };
+    static const float bad[] = { INFINITY, -INFINITY, NAN };
+    slm_sampler *sampler = new_sampler(20001);
+    for (uint32_t i = 0; i < 15; i++) {
+        const slmi_sampler_settings s = naive_large_settings(i);
+        int32_t token;
+        float logprob;
+        naive_fill_large(logits, 20001, 4);
+        logits[places[i % 5]] = bad[i / 5];
+        naive_apply(sampler, &s);
+        assert_int_equal(slm_sampler_sample(sampler, logits, NULL, 0, 0, &token, NULL, NULL),
+                         SLM_ERR_NOT_FINITE);
+        assert_int_equal(slm_sampler_get_top(sampler, logits, 1, &token, &logprob, NULL), SLM_ERR_NOT_FINITE);
+    }
+    slm_sampler_release(sampler);
+}
+
+/* Equal logits make a draw show its random number: the numbers of a seed are uniform. */
+static void draws_are_uniform(void **state)
+{
+    (void)state;
+    enum { BINS = 64, DRAWS = 64000 };
+    const float logits[BINS] = { 0 };
+    int bins[BINS] = { 0 };
+    slm_sampler *sampler = new_sampler(BINS);
+    slmi_sampler_settings s = naive_plain();
+    s.seed = 7;
+    naive_apply(sampler, &s);
+    for (uint64_t draw = 0; draw < DRAWS; draw++) {
+        const int32_t bin = sample(sampler, logits, NULL, 0, draw);
+        assert_int_equal(bin, (int)(naive_uniform(7, draw) * BINS));
+        bins[bin]++;
+    }
+    double chi = 0;
+    for (int i = 0; i < BINS; i++) {
+        const double d = bins[i] - (double)DRAWS / BINS;
+        chi += d * d / ((double)DRAWS / BINS);
+    }
+    assert_true(chi > 30 && chi < 110); /* 63 degrees of freedom */
+    slm_sampler_release(sampler);
 }
 
 /* Frequencies of 40,000 draws against the probabilities, by Pearson's test. */
@@ -212,9 +183,10 @@ static void assert_frequencies(const slmi_sampler_settings *s, const float *logi
 {
     enum { DRAWS = 40000 };
     int counts[16] = { 0 };
-    slmi_sampler_scratch scratch = new_scratch(n_vocab);
+    slm_sampler *sampler = new_sampler(n_vocab);
+    naive_apply(sampler, s);
     for (uint64_t draw = 0; draw < DRAWS; draw++) {
-        counts[sample(s, &scratch, logits, draw)]++;
+        counts[sample(sampler, logits, NULL, 0, draw)]++;
     }
     double chi = 0;
     for (uint32_t i = 0; i < n_vocab; i++) {
@@ -226,7 +198,7 @@ static void assert_frequencies(const slmi_sampler_settings *s, const float *logi
         }
     }
     assert_true(chi < 22); /* at most 7 degrees of freedom: p = 0.0025 */
-    free_scratch(&scratch);
+    slm_sampler_release(sampler);
 }
 
 static void frequencies_are_right(void **state)
@@ -237,7 +209,7 @@ static void frequencies_are_right(void **state)
     for (int i = 0; i < 8; i++) {
         logits[i] = (float)log(p[i]) + 3;
     }
-    slmi_sampler_settings s = plain();
+    slmi_sampler_settings s = naive_plain();
     s.seed = 4;
     assert_frequencies(&s, logits, 8, p);
 
@@ -283,19 +255,21 @@ static void choices_are_stored(void **state)
     };
     float logits[V];
     uint64_t random = 1000;
-    slmi_sampler_scratch scratch = new_scratch(V);
+    slm_sampler *sampler = new_sampler(V); /* with the defaults */
+    slm_sampler *other = new_sampler(V);
     for (uint64_t i = 0; i < N; i++) {
-        fill(logits, V, 0, &random);
-        slmi_sampler_settings s[4] = { plain(), plain(), plain(), plain() };
-        slmi_sampler_settings_default(&s[1]);
+        naive_fill(logits, V, 0, &random);
+        slmi_sampler_settings s[4] = { naive_plain(), naive_plain(), naive_plain(), naive_plain() };
         s[2].top_p = 0.9f;
         s[3].seed = 0xFFFFFFFF;
         s[3].temperature = 1.5f;
         for (int k = 0; k < 4; k++) {
-            assert_int_equal(sample(&s[k], &scratch, logits, i << 30), golden[k][i]);
+            naive_apply(other, &s[k]);
+            assert_int_equal(sample(k == 1 ? sampler : other, logits, NULL, 0, i << 30), golden[k][i]);
         }
     }
-    free_scratch(&scratch);
+    slm_sampler_release(sampler);
+    slm_sampler_release(other);
 }
 
 static void penalties_follow_their_formulas(void **state)
@@ -303,15 +277,14 @@ static void penalties_follow_their_formulas(void **state)
     (void)state;
     const float logits[4] = { 2, -1, 1.5f, -3 };
     const int32_t history[] = { 3, 0, 0, -5, 4, 1 << 30, INT32_MIN };
-    slmi_sampler_scratch scratch = new_scratch(4);
-    slmi_sampler_settings s = plain();
+    slm_sampler *sampler = new_sampler(4);
+    slmi_sampler_settings s = naive_plain();
     int32_t token;
     float logprob;
     s.temperature = 0;
     s.repetition_penalty = 1.5f; /* 2 / 1.5 < 1.5 */
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 7, 0, &token, &logprob,
-                                         NULL),
-                     SLM_OK);
+    naive_apply(sampler, &s);
+    assert_int_equal(slm_sampler_sample(sampler, logits, history, 7, 0, &token, &logprob, NULL), SLM_OK);
     assert_int_equal(token, 2);
     /* The log-probability is that of the logits as given. */
     const double sum = exp(2) + exp(-1) + exp(1.5) + exp(-3);
@@ -319,22 +292,25 @@ static void penalties_follow_their_formulas(void **state)
 
     s.repetition_penalty = 1;
     s.frequency_penalty = 0.2f; /* 2 - 0.4 > 1.5 */
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 7, 0, &token, NULL, NULL),
-                     SLM_OK);
-    assert_int_equal(token, 0);
+    naive_apply(sampler, &s);
+    assert_int_equal(sample(sampler, logits, history, 7, 0), 0);
     s.presence_penalty = 0.2f; /* 2 - 0.6 < 1.5 */
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 7, 0, &token, NULL, NULL),
-                     SLM_OK);
-    assert_int_equal(token, 2);
+    naive_apply(sampler, &s);
+    assert_int_equal(sample(sampler, logits, history, 7, 0), 2);
+    s.frequency_penalty = 0;
+    s.presence_penalty = 0.4f; /* 2 - 0.4 > 1.5, twice or not */
+    naive_apply(sampler, &s);
+    assert_int_equal(sample(sampler, logits, history, 7, 0), 0);
+    s.presence_penalty = 0.6f;
+    naive_apply(sampler, &s);
+    assert_int_equal(sample(sampler, logits, history, 7, 0), 2);
     s.penalty_last_n = 4; /* sees no valid token */
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 7, 0, &token, NULL, NULL),
-                     SLM_OK);
-    assert_int_equal(token, 0);
+    naive_apply(sampler, &s);
+    assert_int_equal(sample(sampler, logits, history, 7, 0), 0);
     s.penalty_last_n = UINT32_MAX;
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 7, 0, &token, NULL, NULL),
-                     SLM_OK);
-    assert_int_equal(token, 2);
-    free_scratch(&scratch);
+    naive_apply(sampler, &s);
+    assert_int_equal(sample(sampler, logits, history, 7, 0), 2);
+    slm_sampler_release(sampler);
 }
 
 /* Penalties on the largest numbers stay numbers. */
@@ -343,38 +319,36 @@ static void extreme_logits_work(void **state)
     (void)state;
     const float logits[3] = { -FLT_MAX, FLT_MAX, -FLT_MAX };
     const int32_t history[] = { 0, 1, 2 };
-    slmi_sampler_scratch scratch = new_scratch(3);
-    slmi_sampler_settings s = plain();
+    slm_sampler *sampler = new_sampler(3);
+    slmi_sampler_settings s = naive_plain();
     int32_t token;
     float logprob;
     s.repetition_penalty = 16;
     s.frequency_penalty = 100;
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 3, 0, &token, &logprob,
-                                         NULL),
-                     SLM_OK);
+    naive_apply(sampler, &s);
+    assert_int_equal(slm_sampler_sample(sampler, logits, history, 3, 0, &token, &logprob, NULL), SLM_OK);
     assert_int_equal(token, 1);
     assert_true(logprob == 0);
     s.repetition_penalty = 0.0625f;
     s.frequency_penalty = -100;
-    assert_int_equal(slmi_sampler_sample(&s, &scratch, kernels, logits, history, 3, 0, &token, &logprob,
-                                         NULL),
-                     SLM_OK);
+    naive_apply(sampler, &s);
+    assert_int_equal(slm_sampler_sample(sampler, logits, history, 3, 0, &token, &logprob, NULL), SLM_OK);
     assert_int_equal(token, 1);
-    free_scratch(&scratch);
+    slm_sampler_release(sampler);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_matches_known_answers),
-        cmocka_unit_test(uniform_numbers_are_uniform),
         cmocka_unit_test(draws_equal_the_twin),
-        cmocka_unit_test(levels_give_the_same_bits),
+        cmocka_unit_test(large_draws_equal_the_twin),
+        cmocka_unit_test(almost_all_equals_the_twin),
+        cmocka_unit_test(finds_what_is_not_finite),
+        cmocka_unit_test(draws_are_uniform),
         cmocka_unit_test(frequencies_are_right),
         cmocka_unit_test(choices_are_stored),
         cmocka_unit_test(penalties_follow_their_formulas),
         cmocka_unit_test(extreme_logits_work),
     };
-    kernels = slmk_table_get(SLM_CPU_BEST);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
