@@ -19,10 +19,10 @@ double slmk_cos(double x);
 /* e^x, error below 1 ulp except for denormal results. */
 double slmk_exp(double x);
 
-/* Natural logarithm, error below 1 ulp; -inf for 0, NaN for negative numbers. */
+/* Natural logarithm of a positive normal number, error below 1 ulp. */
 double slmk_log(double x);
 
-/* x^y for x >= 0, error below 2 ulp for normal results; NaN for negative x. */
+/* x^y for a positive normal x and |y ln x| < 700, error below 2 ulp. */
 double slmk_pow(double x, double y);
 
 static inline float slmk_float_from_bits(uint32_t bits)

@@ -50,10 +50,10 @@ void test_doubles(void **state)
     (void)state;
     assert_true(slmk_exp(0) == 1 && slmk_log(1) == 0 && slmk_sin(0) == 0 && slmk_cos(0) == 1);
     assert_true(slmk_exp(-INFINITY) == 0 && slmk_exp(710) == INFINITY && isnan(slmk_exp(NAN)));
-    assert_true(slmk_log(0) == -INFINITY && isnan(slmk_log(-1)) && slmk_log(INFINITY) == INFINITY);
-    assert_true(slmk_pow(0, 2) == 0 && slmk_pow(0, 0) == 1 && isnan(slmk_pow(-1, 2)));
-    assert_true(slmk_pow(2, 10) == 1024 && slmk_pow(10, 400) == INFINITY && slmk_pow(9, .5) == 3);
-    assert_true(isnan(slmk_sin(INFINITY)) && isnan(slmk_cos(2e6)));
+    assert_true(slmk_pow(2, 10) == 1024 && slmk_pow(9, .5) == 3);
+    assert_true(slmk_pow(1e12, -0.0) == 1 && slmk_pow(1e-30, 0) == 1 && slmk_pow(1, -2) == 1);
+    assert_true(isnan(slmk_sin(INFINITY)) && isnan(slmk_cos(2e6)) && isnan(slmk_sin(-2e6)));
+    assert_true(isnan(slmk_sin(NAN)) && slmk_cos(-0x1p20) == slmk_cos(0x1p20));
     for (int i = 0; i < 200000; i++) {
         double x = ldexp(uniform(1), (int)check_below(41) - 20);
         if (i % 3 == 0) { /* near the multiples of pi / 2, where the reduction cancels */

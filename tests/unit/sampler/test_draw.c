@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Draws from large vocabularies, all that is wanted at once, piece by piece: against the naive twin, in turns,
- * given up, not finite. */
+/* Draws from large vocabularies, all that is wanted at once, piece by piece: against the naive twin, in
+ * turns, given up, not finite. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

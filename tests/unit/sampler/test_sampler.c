@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sampling against the naive twin, against statistics, against stored choices, through the public functions. */
+/* Sampling through the public functions: against the naive twin, statistics and stored choices. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,8 @@ static int32_t sample(slm_sampler *sampler, const float *logits, const int32_t *
                       uint64_t draw)
 {
     int32_t token = -1;
-    assert_int_equal(slm_sampler_sample(sampler, logits, history, n_history, draw, &token, NULL, NULL), SLM_OK);
+    assert_int_equal(slm_sampler_sample(sampler, logits, history, n_history, draw, &token, NULL, NULL),
+                     SLM_OK);
     return token;
 }
 
@@ -67,7 +68,7 @@ static void draws_equal_the_twin(void **state)
     }
 }
 
-/* Vocabularies of several pieces of work; the log-probabilities of the token and of the best ones with them. */
+/* Vocabularies of several pieces of work, with the log-probabilities of the token and of the best ones. */
 static void large_draws_equal_the_twin(void **state)
 {
     (void)state;
@@ -89,10 +90,12 @@ static void large_draws_equal_the_twin(void **state)
         s.penalty_last_n = round % 24 == 16 ? UINT32_MAX : 64; /* two of the rounds with penalties */
         naive_apply(sampler, &s);
         naive_fill_large(logits, n_vocab, round);
-        assert_int_equal(slm_sampler_sample(sampler, logits, history, n_history, round, &token, &logprob, NULL),
+        assert_int_equal(slm_sampler_sample(sampler, logits, history, n_history, round, &token, &logprob,
+                                            NULL),
                          SLM_OK);
         assert_int_equal(token, naive_sample(&s, logits, n_vocab, history, n_history, round));
-        assert_int_equal(slm_sampler_get_top(sampler, logits, N_TOP, top_tokens, top_logprobs, NULL), SLM_OK);
+        assert_int_equal(slm_sampler_get_top(sampler, logits, N_TOP, top_tokens, top_logprobs, NULL),
+                         SLM_OK);
         naive_check_logprobs(logits, n_vocab, token, logprob, top_tokens, top_logprobs, N_TOP);
         slm_sampler_release(sampler);
     }
