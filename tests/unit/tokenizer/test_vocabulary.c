@@ -306,6 +306,24 @@ static void test_many_duplicates(void **state)
     free(text);
 }
 
+/* And equal merges. */
+static void test_many_equal_merges(void **state)
+{
+    (void)state;
+    enum { N = 500000 };
+    static const char *const tokens[] = { "a", "b", "ab", "ba" };
+    gguf_builder b;
+    add_tokens(&b, "gpt2", tokens, 4);
+    gguf_add_array(&b, "tokenizer.ggml.merges", SLMI_GGUF_STRING, N + 1);
+    for (int i = 0; i < N; i++) {
+        gguf_put_string(&b.metadata, "a b");
+    }
+    gguf_put_string(&b.metadata, "b a");
+    slm_tokenizer *t = make(&b);
+    CHECK(t, "ababba", 0, 2, 2, 3);
+    slm_tokenizer_release(t);
+}
+
 /* Ends of text and marks of infilling are control tokens, whatever type the file gives them. */
 static void test_wrongly_typed_end(void **state)
 {
@@ -409,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_tiny_vocabulary),
         cmocka_unit_test(test_equal_specials),
         cmocka_unit_test(test_many_duplicates),
+        cmocka_unit_test(test_many_equal_merges),
         cmocka_unit_test(test_wrongly_typed_end),
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_budget),
