@@ -68,7 +68,7 @@ static slm_status render(const slm_model *model, const slm_chat_message *message
     SLM_TRY(check_messages(messages, n_messages, flags, err));
     SLM_TRY(find_format(model, &format, err));
     const char *source = slmi_model_chat_template(model, &length);
-    return slmi_chat_render(format, source, length, messages, n_messages, flags, out, err);
+    return slmi_chat_render(source, length, messages, n_messages, flags, out, err);
 }
 
 static void free_text(slmi_chat_text *rendered)

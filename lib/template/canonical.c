@@ -121,7 +121,7 @@ static int add_subscript(piece *out, slmi_token_reader *reader, unsigned *failed
     slmi_token_reader ahead = *reader;
     const slmi_token key = slmi_token_next(&ahead);
     const slmi_token close = slmi_token_next(&ahead);
-    if (key.kind != SLMI_TOKEN_STRING || close.text[0] != ']' || close.kind != SLMI_TOKEN_OPERATOR ||
+    if (key.kind != SLMI_TOKEN_STRING || !slmi_token_is(close, "]") ||
         !slmi_token_is_name(key.text + 1, key.length - 2)) {
         return 0;
     }
@@ -435,11 +435,11 @@ int slmi_canonical_make(slmi_canonical *canonical, const char *source, size_t le
     canonical->text[0] = '\0';
     canonical->system_length = 0;
     canonical->has_system = 0;
-    if (memchr(source, '\r', length) != NULL || memchr(source, '\0', length) != NULL) {
+    if (memchr(source, '\r', length) != NULL) {
         return 0;
     }
     /* Jinja drops one line break at the end of a template. */
-    const size_t n = length > 0 && source[length - 1] == '\n' ? length - 1 : length;
+    const size_t n = source[length - 1] == '\n' ? length - 1 : length;
     maker m;
     m.out = canonical;
     m.p = source;

@@ -26,7 +26,7 @@ typedef struct slmi_canonical {
 } slmi_canonical;
 
 /* Returns 0 if the source is no template that could be known: too long, or constructs beyond the
- * spelling. The text is NUL-terminated. */
+ * spelling. The source has at least one byte and no NUL among them; the text is NUL-terminated. */
 int slmi_canonical_make(slmi_canonical *canonical, const char *source, size_t length);
 
 #endif

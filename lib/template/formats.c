@@ -110,16 +110,9 @@ int slmi_chat_begins_with_bos(const char *source, size_t length)
 
 const char *slmi_chat_name(int format)
 {
-    switch (format) {
-    case SLMI_CHAT_BARE:
-        return "bare";
-    case SLMI_CHAT_CHATML:
-        return "chatml";
-    case SLMI_CHAT_LLAMA3:
-        return "llama3";
-    case SLMI_CHAT_LLAMA2:
-        return "llama2";
-    default:
-        return NULL;
-    }
+    static const char *const names[] = {
+        [SLMI_CHAT_UNKNOWN] = NULL,    [SLMI_CHAT_BARE] = "bare",     [SLMI_CHAT_CHATML] = "chatml",
+        [SLMI_CHAT_LLAMA3] = "llama3", [SLMI_CHAT_LLAMA2] = "llama2",
+    };
+    return names[format];
 }

@@ -21,8 +21,8 @@ typedef struct slmi_chat_style {
     unsigned flags;
 } slmi_chat_style;
 
-/* The style of a template, SLMI_CHAT_BARE for an empty one, SLMI_CHAT_UNKNOWN if it is none of those
- * known. The canonical text is left behind: its default system text belongs to the style. */
+/* The style of a template without NUL, SLMI_CHAT_BARE for an empty one, SLMI_CHAT_UNKNOWN if it is none
+ * of those known. The canonical text is left behind: its default system text belongs to the style. */
 slmi_chat_style slmi_chat_find(const char *source, size_t length, slmi_canonical *canonical);
 
 /* As slmi_chat_render(), for a style that was found. Of the canonical text only the default system text

@@ -85,11 +85,15 @@ static span strip_end(span s)
     return s;
 }
 
-/* Python's str.strip(), which is Jinja's trim. */
+/* Python's str.strip(), which is Jinja's trim, of valid UTF-8. */
 static span strip(span s)
 {
-    uint32_t c;
-    for (size_t n; s.length > 0 && (n = slmi_utf8_decode(s.text, s.length, &c)) > 0 && is_space(c);) {
+    while (s.length > 0) {
+        uint32_t c;
+        const size_t n = slmi_utf8_decode(s.text, s.length, &c);
+        if (!is_space(c)) {
+            break;
+        }
         s.text += n;
         s.length -= n;
     }
@@ -238,8 +242,8 @@ static slm_status render_llama3(const renderer *r)
     const int has_preamble = (r->flags & SLM_CHAT_CONTINUE) == 0 && (r->style.flags & SLMI_STYLE_DATE) != 0;
     size_t i = 0;
     if (has_preamble) {
-        SLM_TRY(write_llama3_header(r, "system"));
-        SLM_TRY(write_markup(r, "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"));
+        SLM_TRY(write_markup(r, "<|start_header_id|>system<|end_header_id|>\n\n"
+                                "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"));
         if (role_of(&r->messages[0]) == SYSTEM) {
             SLM_TRY(write_content(r, strip(content_of(&r->messages[i++]))));
         }
@@ -260,9 +264,8 @@ static slm_status render_llama3(const renderer *r)
  * goes away. */
 static slm_status write_llama2_question(const renderer *r, const slm_chat_message *system, span question)
 {
-    SLM_TRY(write_markup(r, "[INST] "));
+    SLM_TRY(write_markup(r, system != NULL ? "[INST] <<SYS>>\n" : "[INST] "));
     if (system != NULL) {
-        SLM_TRY(write_markup(r, "<<SYS>>\n"));
         SLM_TRY(write_content(r, content_of(system)));
         SLM_TRY(write_markup(r, "\n<</SYS>>"));
         question = strip_end(question);
@@ -332,13 +335,10 @@ slm_status slmi_chat_render_as(slmi_chat_style style, const slmi_canonical *cano
     }
 }
 
-slm_status slmi_chat_render(int format, const char *source, size_t source_length,
-                            const slm_chat_message *messages, size_t n_messages, uint32_t flags,
-                            slmi_chat_text *out, slm_error *err)
+slm_status slmi_chat_render(const char *source, size_t source_length, const slm_chat_message *messages,
+                            size_t n_messages, uint32_t flags, slmi_chat_text *out, slm_error *err)
 {
     slmi_canonical canonical;
     const slmi_chat_style style = slmi_chat_find(source, source_length, &canonical);
-    SLM_FAIL_IF(style.format == SLMI_CHAT_UNKNOWN || style.format != format, SLM_ERR_UNSUPPORTED,
-                "the chat template is not one of the known formats");
     return slmi_chat_render_as(style, &canonical, messages, n_messages, flags, out, err);
 }

@@ -31,10 +31,9 @@ typedef struct slmi_chat_text {
     slmi_buffer content;
 } slmi_chat_text;
 
-/* As slm_chat_render(). `source` is the template's text: the small differences between files of one
- * format (a default system text, trimming) are read from it. */
-slm_status slmi_chat_render(int format, const char *source, size_t source_length,
-                            const slm_chat_message *messages, size_t n_messages, uint32_t flags,
-                            slmi_chat_text *out, slm_error *err);
+/* As slm_chat_render(). `source` is the text of a template whose format is known: the small differences
+ * between files of one format (a default system text, trimming) are read from it. */
+slm_status slmi_chat_render(const char *source, size_t source_length, const slm_chat_message *messages,
+                            size_t n_messages, uint32_t flags, slmi_chat_text *out, slm_error *err);
 
 #endif

@@ -26,6 +26,7 @@ typedef struct golden_text {
 
 extern const golden_conversation golden_conversations[];
 extern const golden_template golden_templates[];
+extern const size_t n_golden_templates;
 extern const golden_text golden_texts[];
 extern const size_t n_golden_texts;
 

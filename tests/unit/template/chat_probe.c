@@ -55,15 +55,14 @@ int main(int argc, char **argv)
     }
     const size_t length = read_file(argv[1], source);
     if (strcmp(argv[2], "--canonical") == 0) {
-        return print_canonical(source, length);
+        return length > 0 ? print_canonical(source, length) : 1;
     }
-    const int format = slmi_chat_detect(source, length);
-    if (format == SLMI_CHAT_UNKNOWN) {
+    if (slmi_chat_detect(source, length) == SLMI_CHAT_UNKNOWN) {
         return 2;
     }
     slmi_chat_text out = { { &alloc, NULL, 0, 0 }, { &alloc, NULL, 0, 0 } };
     const size_t n = read_messages(messages, roles, contents);
-    const slm_status status = slmi_chat_render(format, source, length, messages, n,
+    const slm_status status = slmi_chat_render(source, length, messages, n,
                                                (uint32_t)strtoul(argv[2], NULL, 10), &out, &err);
     if (status == SLM_OK) {
         fwrite(out.text.data, 1, out.text.size, stdout);
