@@ -27,7 +27,7 @@ slm_status slmi_fail(slm_error *err, slm_status code, uint64_t offset, const cha
         vsnprintf(err->message, room < sizeof(err->message) ? room : sizeof(err->message), format,
                   arguments);
         va_end(arguments);
-        slmi_utf8_trim(err->message);
+        slmi_utf8_mend(err->message);
     }
     return code;
 }

@@ -17,6 +17,6 @@ void slmi_log(const slm_host *host, uint32_t level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    slmi_utf8_trim(line);
+    slmi_utf8_mend(line);
     host->log(host->log_ctx, level, line);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* UTF-8: checking, decoding, encoding. Source: The Unicode Standard, section 3.9, table 3-7. */
+/* UTF-8: checking, decoding, mending. Source: The Unicode Standard, section 3.9, table 3-7. */
 #include "base/text.h"
 
 #include <string.h>
@@ -68,23 +68,7 @@ size_t slmi_utf8_invalid_length(const char *p, size_t length)
 int slmi_utf8_is_incomplete(const char *p, size_t length)
 {
     size_t wanted;
-    return length > 0 && valid_prefix(p, length, &wanted) == length && length < wanted;
-}
-
-size_t slmi_utf8_encode(uint32_t code_point, char out[4])
-{
-    if (code_point < 0x80) {
-        out[0] = (char)code_point;
-        return 1;
-    }
-    const size_t n = code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
-    static const uint8_t first_bits[5] = { 0, 0, 0xC0, 0xE0, 0xF0 };
-    for (size_t i = n - 1; i > 0; i--) {
-        out[i] = (char)(0x80 | (code_point & 0x3F));
-        code_point >>= 6;
-    }
-    out[0] = (char)(first_bits[n] | code_point);
-    return n;
+    return valid_prefix(p, length, &wanted) == length && length < wanted;
 }
 
 size_t slmi_utf8_check(const char *text, size_t length)
@@ -127,5 +111,14 @@ void slmi_utf8_trim(char *text)
             text[length - back] = '\0';
             return;
         }
+    }
+}
+
+void slmi_utf8_mend(char *text)
+{
+    slmi_utf8_trim(text);
+    const size_t length = strlen(text);
+    for (size_t i = slmi_utf8_check(text, length); i < length; i += slmi_utf8_check(text + i, length - i)) {
+        text[i] = '?';
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* UTF-8: checking, decoding, encoding. */
+/* UTF-8: checking, decoding, mending. */
 #ifndef SLMI_BASE_TEXT_H
 #define SLMI_BASE_TEXT_H
 
@@ -16,11 +16,8 @@ size_t slmi_utf8_decode(const char *p, size_t length, uint32_t *code_point);
  * slmi_utf8_decode() gave 0: the maximal subpart of the Unicode Standard, section 3.9, as Python. */
 size_t slmi_utf8_invalid_length(const char *p, size_t length);
 
-/* 1 if p[0..length), which slmi_utf8_decode() refused, could become valid with more bytes. */
+/* 1 if p[0..length), length >= 1, which slmi_utf8_decode() refused, could become valid with more bytes. */
 int slmi_utf8_is_incomplete(const char *p, size_t length);
-
-/* Writes a code point (at most U+10FFFF, no surrogate) and returns its bytes, 1..4. */
-size_t slmi_utf8_encode(uint32_t code_point, char out[4]);
 
 /* Position of the first invalid byte, or length if all is valid. */
 size_t slmi_utf8_check(const char *text, size_t length);
@@ -30,5 +27,9 @@ slm_status slmi_utf8_replace(slmi_buffer *out, const char *text, size_t length, 
 
 /* Cuts an incomplete character off the end of a NUL-terminated text. */
 void slmi_utf8_trim(char *text);
+
+/* Makes a NUL-terminated text valid: cuts an incomplete character off its end, as slmi_utf8_trim(), and puts
+ * a question mark in the place of each other byte that is wrong. */
+void slmi_utf8_mend(char *text);
 
 #endif

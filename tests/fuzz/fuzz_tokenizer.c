@@ -24,9 +24,10 @@ static void add_bytes_vocabulary(gguf_builder *b, const char *pre)
     uint32_t shifted = 256;
     for (uint32_t byte = 0; byte < 256; byte++) {
         const int shown = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
-        char letter[5] = { 0 };
-        slmi_utf8_encode(shown ? byte : shifted++, letter);
-        gguf_put_string(&b->metadata, letter);
+        const uint32_t c = shown ? byte : shifted++;
+        const char wide[3] = { (char)(0xC0 | c >> 6), (char)(0x80 | (c & 0x3F)), '\0' };
+        const char letter[2] = { (char)c, '\0' };
+        gguf_put_string(&b->metadata, c < 0x80 ? letter : wide);
     }
     for (int i = 0; i < 6; i++) {
         gguf_put_string(&b->metadata, more[i]);
