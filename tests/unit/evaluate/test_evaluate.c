@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The evaluator through the public interface: its figures against plain loops over logits, every status. */
-#include "unit/session/session_fixture.h"
+#include "evaluate_fixture.h"
 
 #include <math.h>
 #include <stdio.h>
-
-#include "slm/experimental/evaluate.h"
-
-enum { MOST_TOKENS = 200, CONTEXT = 16, STRIDE = 5 };
 
 static slm_error error;
 
@@ -26,153 +22,26 @@ static slm_model *make(int adds_bos, uint32_t seed)
     return make_model(&description);
 }
 
-static slm_x_evaluator *make_evaluator(slm_model *model, const slm_x_evaluator_options *options)
-{
-    slm_x_evaluator *evaluator;
-    OK(slm_x_evaluator_create(model, options, &evaluator, NULL));
-    return evaluator;
-}
-
 static slm_x_evaluation evaluate(slm_model *model, const slm_x_evaluator_options *options)
 {
-    slm_x_evaluation figures = SLM_X_EVALUATION_INIT;
-    slm_x_evaluator *evaluator = make_evaluator(model, options);
-    OK(slm_x_evaluator_add_text(evaluator, TEXT, strlen(TEXT), NULL));
-    OK(slm_x_evaluator_get_result(evaluator, &figures, NULL));
-    slm_x_evaluator_release(evaluator);
-    return figures;
+    return evaluate_text(model, options, TEXT, strlen(TEXT));
 }
 
-static slm_x_evaluator_options options_of(uint32_t convention)
+/* ---- figures ---- */
+
+static int compare(const void *a, const void *b)
 {
-    slm_x_evaluator_options options = SLM_X_EVALUATOR_OPTIONS_INIT;
-    options.convention = convention;
-    options.context_length = CONTEXT;
-    options.stride = convention == SLM_X_CONVENTION_HF_STRIDE ? STRIDE : 0;
-    options.kv_type = SLM_KV_F32;
-    options.n_threads = 1;
-    return options;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
-/* ---- the same figures by plain loops ---- */
-
-typedef struct plain {
-    slm_model *model, *reference;
-    uint32_t kv_type, reference_kv_type;
-    double losses[MOST_TOKENS], reference_losses[MOST_TOKENS], kl[MOST_TOKENS];
-    uint32_t n, n_windows, n_same_top;
-} plain;
-
-/* Log-probabilities [n][V] after each of the tokens. */
-static double *log_probabilities(slm_model *model, uint32_t kv_type, const int32_t *tokens, size_t n)
+/* The smallest of the divergences that 99 of 100 do not exceed. */
+static double percentile_99(const plain *p)
 {
-    slm_session *session;
-    slm_sequence sequence;
-    slm_session_options options = SLM_SESSION_OPTIONS_INIT;
-    double *rows = malloc(n * TINY_VOCAB * sizeof(double));
-    options.n_threads = 1;
-    options.logit_rows = (uint32_t)n;
-    options.kv_type = kv_type;
-    OK(slm_session_create(model, &options, &session, NULL));
-    OK(slm_session_add_sequence(session, &sequence, NULL));
-    OK(slm_session_append(session, sequence, tokens, n, SLM_APPEND_LOGITS, NULL));
-    OK(slm_session_step(session, 0, NULL));
-    slm_event event = SLM_EVENT_INIT;
-    while (slm_session_get_event(session, &event, NULL) == SLM_OK) {
-        double sum = 0;
-        for (int i = 0; i < TINY_VOCAB; i++) {
-            sum += exp((double)event.logits[i]);
-        }
-        for (int i = 0; i < TINY_VOCAB; i++) {
-            rows[event.position * TINY_VOCAB + (uint32_t)i] = (double)event.logits[i] - log(sum);
-        }
-    }
-    slm_session_release(session);
-    return rows;
-}
-
-static int top_of(const double *row)
-{
-    int best = 0;
-    for (int i = 0; i < TINY_VOCAB; i++) {
-        best = row[i] > row[best] ? i : best;
-    }
-    return best;
-}
-
-/* Scores tokens [first, n) of a window. */
-static void add_window(plain *p, const int32_t *tokens, size_t n, size_t first)
-{
-    double *q = log_probabilities(p->model, p->kv_type, tokens, n);
-    double *r = log_probabilities(p->reference, p->reference_kv_type, tokens, n);
-    p->n_windows++;
-    for (size_t at = first; at < n; at++) {
-        const double *log_q = q + (at - 1) * TINY_VOCAB, *log_p = r + (at - 1) * TINY_VOCAB;
-        double kl = 0;
-        for (int i = 0; i < TINY_VOCAB; i++) {
-            kl += exp(log_p[i]) * (log_p[i] - log_q[i]);
-        }
-        p->losses[p->n] = -log_q[tokens[at]];
-        p->reference_losses[p->n] = -log_p[tokens[at]];
-        p->kl[p->n++] = kl;
-        p->n_same_top += top_of(log_q) == top_of(log_p);
-    }
-    free(q);
-    free(r);
-}
-
-/* The windows, written down once more from the conventions' sources. */
-static void add_windows(plain *p, uint32_t convention, int adds_bos, const int32_t *stream, size_t n)
-{
-    int32_t window[CONTEXT];
-    if (convention == SLM_X_CONVENTION_BITS_PER_BYTE) {
-        for (size_t i = 0; i + 1 < n; i += CONTEXT - 1) {
-            const size_t length = n - i < CONTEXT ? n - i : CONTEXT;
-            memcpy(window, stream + i, length * sizeof(int32_t));
-            window[0] = adds_bos ? TINY_BEGIN : window[0];
-            add_window(p, window, length, 1);
-        }
-    } else if (convention == SLM_X_CONVENTION_HF_STRIDE) {
-        size_t previous = 0;
-        for (size_t i = 0; previous < n; i += STRIDE) {
-            const size_t end = i + CONTEXT < n ? i + CONTEXT : n;
-            add_window(p, stream + i, end - i, previous > i ? previous - i : 1);
-            previous = end;
-        }
-    } else {
-        const int half = convention == SLM_X_CONVENTION_LLAMACPP_512;
-        for (size_t i = 0; i < n / CONTEXT; i++) {
-            memcpy(window, stream + i * CONTEXT, sizeof(window));
-            window[0] = half && adds_bos ? TINY_BEGIN : window[0];
-            add_window(p, window, CONTEXT, half ? CONTEXT / 2 + 1 : 1);
-        }
-    }
-}
-
-static double sum_of(const double *values, uint32_t n)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sum += values[i];
-    }
-    return sum;
-}
-
-static double error_of_mean(const double *values, uint32_t n)
-{
-    const double mean = sum_of(values, n) / n;
-    double squares = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        squares += (values[i] - mean) * (values[i] - mean);
-    }
-    return sqrt(squares / n / (n - 1));
-}
-
-static void assert_near(double value, double expected)
-{
-    if (!(fabs(value - expected) <= 1e-9 * fabs(expected) + 1e-13)) {
-        fail_msg("%.17g is not near %.17g", value, expected);
-    }
+    double sorted[MOST_TOKENS];
+    memcpy(sorted, p->kl, p->n * sizeof(double));
+    qsort(sorted, p->n, sizeof(double), compare);
+    return sorted[(99 * p->n + 99) / 100 - 1];
 }
 
 static void check_figures(const slm_x_evaluation *r, const plain *p, int guessed)
@@ -200,7 +69,7 @@ static void check_figures(const slm_x_evaluation *r, const plain *p, int guessed
     assert_near(r->kl_mean, sum_of(p->kl, p->n) / p->n);
     assert_near(r->kl_standard_error, error_of_mean(p->kl, p->n));
     assert_near(r->kl_max, largest);
-    assert_true(r->kl_percentile_99 > r->kl_mean && r->kl_percentile_99 <= r->kl_max);
+    assert_near(r->kl_percentile_99, percentile_99(p));
     const double share = (double)p->n_same_top / p->n;
     assert_near(r->same_top_share, share);
     assert_near(r->same_top_share_standard_error, sqrt(share * (1 - share) / (p->n - 1)));
@@ -221,7 +90,7 @@ static void figures_are_those_of_plain_loops(void **state)
             options.reference = reference;
             const slm_x_evaluation r = evaluate(model, &options);
             const int counts_all = convention == SLM_X_CONVENTION_BITS_PER_BYTE;
-            add_windows(&p, convention, adds_bos, stream, n + (size_t)adds_bos);
+            add_windows(&p, &options, adds_bos, stream, n + (size_t)adds_bos);
             check_figures(&r, &p, counts_all && !adds_bos);
             assert_int_equal(r.n_tokens, n);
             assert_int_equal(r.context_length, CONTEXT);
@@ -237,6 +106,58 @@ static void figures_are_those_of_plain_loops(void **state)
         slm_model_release(model);
         slm_model_release(reference);
     }
+}
+
+/* Texts of many lengths, so that a hundredth of them is a whole number of tokens and is not. */
+static void percentiles_are_those_of_sorted_values(void **state)
+{
+    (void)state;
+    static const uint32_t lengths[] = { 2, 3, 50, 98, 99, 100, 101, 150, 199, 200, 201, 499, 500 };
+    slm_model *model = make(1, 1), *reference = make(1, 2);
+    slm_x_evaluator_options options = options_of(BITS);
+    options.context_length = 64;
+    options.reference = reference;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        plain p = { .model = model, .reference = reference, .kv_type = SLM_KV_F32 };
+        int32_t stream[MOST_TOKENS] = { TINY_BEGIN };
+        char text[MOST_TOKENS];
+        size_t n;
+        for (uint32_t k = 0; k < lengths[i]; k++) {
+            text[k] = (char)('a' + text_token(k) - TINY_LETTER);
+        }
+        /* A space in front is the first token. */
+        OK(slm_tokenizer_encode(slm_model_get_tokenizer(model), text, lengths[i] - 1, 0, stream + 1,
+                                MOST_TOKENS - 1, &n, NULL));
+        const slm_x_evaluation r = evaluate_text(model, &options, text, lengths[i] - 1);
+        add_windows(&p, &options, 1, stream, n + 1);
+        assert_int_equal(r.n_scored, lengths[i]);
+        assert_int_equal(p.n, lengths[i]);
+        assert_near(r.kl_percentile_99, percentile_99(&p));
+    }
+    slm_model_release(model);
+    slm_model_release(reference);
+}
+
+/* A single token has no standard error. */
+static void one_token_has_figures(void **state)
+{
+    (void)state;
+    slm_model *model = make(1, 1), *reference = make(1, 2);
+    const int32_t stream[] = { TINY_BEGIN, TINY_SPACE };
+    plain p = { .model = model, .reference = reference, .kv_type = SLM_KV_F32 };
+    slm_x_evaluator_options options = options_of(GPTQ);
+    options.context_length = 2;
+    options.reference = reference;
+    const slm_x_evaluation r = evaluate_text(model, &options, "a", 1); /* the letter fills no window */
+    add_windows(&p, &options, 1, stream, 2);
+    assert_true(r.n_scored == 1 && r.n_windows == 1);
+    assert_near(r.negative_log_likelihood, p.losses[0]);
+    assert_near(r.kl_mean, p.kl[0]);
+    assert_true(r.kl_percentile_99 == r.kl_mean && r.kl_max == r.kl_mean);
+    assert_true(r.perplexity_standard_error == 0 && r.loss_change_standard_error == 0);
+    assert_true(r.kl_standard_error == 0 && r.same_top_share_standard_error == 0);
+    slm_model_release(model);
+    slm_model_release(reference);
 }
 
 static void the_model_itself_is_no_distance_away(void **state)
@@ -276,6 +197,14 @@ static void figures_are_the_same_bits_however_computed(void **state)
         options.cpu_level = SLM_CPU_SCALAR;
         r = evaluate(model, &options);
         assert_memory_equal(&r, &first, sizeof(r));
+        uint64_t time = 0; /* of a clock that is late at every look, so that a step does not do all */
+        slm_host host = SLM_HOST_INIT;
+        host.clock = late_clock;
+        host.clock_ctx = &time;
+        options.host = &host;
+        r = evaluate(model, &options);
+        assert_memory_equal(&r, &first, sizeof(r));
+        assert_true(time > 0);
     }
     slm_model_release(model);
     slm_model_release(reference);
@@ -406,27 +335,29 @@ static void refuses_options(void **state)
     slm_host host = SLM_HOST_INIT;
     host.struct_size = 1;
     REFUSED(o.host = &host, SLM_ERR_INVALID_ARGUMENT);
+    slm_allocator allocator = SLM_ALLOCATOR_INIT; /* without functions */
+    host = (slm_host)SLM_HOST_INIT;
+    host.allocator = &allocator;
+    REFUSED(o.host = &host, SLM_ERR_INVALID_ARGUMENT);
     later.known.struct_size = sizeof(later);
     FAILS(slm_x_evaluator_create(model, &later.known, &e, &error), SLM_ERR_UNSUPPORTED, SLM_NO_OFFSET);
     slm_x_evaluator_release(NULL);
     slm_model_release(model);
 }
 
-/* Puts in the place of one of the vocabulary's pieces another of the same length. */
-static slm_model *make_with_other_piece(void)
+/* Loads a model whose file has other bytes behind the first place of `before`. */
+static slm_model *make_changed(const void *before, size_t n_before, const void *bytes, size_t n)
 {
     const tiny_model description = { .context_length = 64 };
     slm_model_options options = SLM_MODEL_OPTIONS_INIT;
     slm_model *model;
-    size_t size;
+    size_t size, at = 0;
     uint8_t *file = tiny_model_make(&description, &size);
-    const uint8_t piece[] = { 1, 0, 0, 0, 0, 0, 0, 0, 'q', 1, 0, 0, 0, 0, 0, 0, 0, 'r' };
-    size_t at = 0;
-    while (memcmp(file + at, piece, sizeof(piece)) != 0) {
+    while (memcmp(file + at, before, n_before) != 0) {
         at++;
-        assert_true(at + sizeof(piece) <= size);
+        assert_true(at + n_before + n <= size);
     }
-    file[at + 8] = 'Q';
+    memcpy(file + at + n_before, bytes, n);
     OK(slm_model_load_memory(file, size, &options, &model, NULL));
     free(file);
     return model;
@@ -440,15 +371,28 @@ static void set_end(gguf_builder *builder)
 static void refuses_references_of_another_vocabulary(void **state)
 {
     (void)state;
-    slm_model *model = make(1, 1), *no_bos = make(0, 1), *other = make_with_other_piece();
+    static const uint8_t p[] = { 1, 0, 0, 0, 0, 0, 0, 0, 'p' }; /* of the pieces, which are q and r next */
+    static const uint8_t other[] = { 1, 0, 0, 0, 0, 0, 0, 0, 'Q' };
+    static const uint8_t longer[] = { 2, 0, 0, 0, 0, 0, 0, 0, 'q', 'r', 0, 0, 0, 0, 0, 0, 0, 0 };
+    static const char bos[] = "tokenizer.ggml.bos_token_id\4\0\0";
+    slm_model *model = make(1, 1);
+    const struct {
+        slm_model *reference;
+        const char *words;
+    } cases[] = {
+        { make(0, 1), "BOS" },
+        { make_changed(bos, sizeof(bos), "\2", 1), "BOS 2" },
+        { make_changed(p, sizeof(p), other, sizeof(other)), "token 276" },
+        { make_changed(p, sizeof(p), longer, sizeof(longer)), "token 276" },
+    };
     slm_x_evaluator_options options = options_of(0);
     slm_x_evaluator *e;
-    options.reference = no_bos;
-    FAILS(slm_x_evaluator_create(model, &options, &e, &error), SLM_ERR_MISMATCH, SLM_NO_OFFSET);
-    assert_non_null(strstr(error.message, "BOS"));
-    options.reference = other;
-    FAILS(slm_x_evaluator_create(model, &options, &e, &error), SLM_ERR_MISMATCH, SLM_NO_OFFSET);
-    assert_non_null(strstr(error.message, "token 276"));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        options.reference = cases[i].reference;
+        FAILS(slm_x_evaluator_create(model, &options, &e, &error), SLM_ERR_MISMATCH, SLM_NO_OFFSET);
+        assert_non_null(strstr(error.message, cases[i].words));
+        slm_model_release(cases[i].reference);
+    }
     /* A shorter context of the reference bounds the windows; other weights and flags do not matter. */
     const tiny_model description = { .seed = 9, .context_length = 15, .extend = set_end };
     slm_model *shorter = make_model(&description);
@@ -457,8 +401,6 @@ static void refuses_references_of_another_vocabulary(void **state)
     options.context_length = 0;
     assert_int_equal(evaluate(model, &options).context_length, 15);
     slm_model_release(model);
-    slm_model_release(no_bos);
-    slm_model_release(other);
     slm_model_release(shorter);
 }
 
@@ -482,6 +424,15 @@ static void stays_within_its_budget(void **state)
         slm_x_evaluator_release(e);
         *(status == SLM_OK ? &most : &least) = options.max_memory_bytes;
     }
+    assert_true(failing_alloc_is_clean(&memory));
+    /* A budget that the evaluator uses up to the last byte, so that nothing is left for its sessions. */
+    memory.peak_bytes = 0;
+    options.max_memory_bytes = 0;
+    failing_alloc_arm(&memory, 3, 1);
+    FAILS(slm_x_evaluator_create(model, &options, &e, &error), SLM_ERR_OUT_OF_MEMORY, SLM_NO_OFFSET);
+    failing_alloc_arm(&memory, 0, 0);
+    options.max_memory_bytes = memory.peak_bytes;
+    FAILS(slm_x_evaluator_create(model, &options, &e, &error), SLM_ERR_BUDGET, SLM_NO_OFFSET);
     assert_true(failing_alloc_is_clean(&memory));
     memory.peak_bytes = 0;
     options.max_memory_bytes = most;
@@ -597,6 +548,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_those_of_plain_loops),
+        cmocka_unit_test(percentiles_are_those_of_sorted_values),
+        cmocka_unit_test(one_token_has_figures),
         cmocka_unit_test(the_model_itself_is_no_distance_away),
         cmocka_unit_test(figures_are_the_same_bits_however_computed),
         cmocka_unit_test(texts_add_up),

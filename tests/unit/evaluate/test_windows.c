@@ -1,43 +1,68 @@
 /* SPDX-License-Identifier: MIT */
 /* Conventions: their windows, token by token, and what they refuse. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "evaluate_fixture.h"
+
+#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#include <cmocka.h>
+static slm_error error;
 
-#include "evaluate/windows.h"
-#include "slm/experimental/evaluate.h"
-
-enum { BITS = SLM_X_CONVENTION_BITS_PER_BYTE, LLAMACPP = SLM_X_CONVENTION_LLAMACPP_512,
-       GPTQ = SLM_X_CONVENTION_GPTQ_2048, STRIDE = SLM_X_CONVENTION_HF_STRIDE };
-
-/* "begin:scored-end" of each window. */
-static void list_windows(uint32_t id, uint32_t context, uint32_t stride, size_t n, char *text, size_t size)
+/* A letter is a token, and nothing else is added. */
+static void add_letters_only(gguf_builder *builder)
 {
-    slmi_convention convention;
-    slmi_window window = { 0, 0, 0 };
-    size_t used = 0;
-    text[0] = '\0';
-    assert_int_equal(slmi_convention_init(&convention, id, context, stride, 100000, NULL), SLM_OK);
-    while (slmi_window_next(&convention, n, &window)) {
-        assert_true(window.begin < window.scored && window.scored < window.end && window.end <= n);
-        assert_true(window.end - window.begin <= context);
-        used += (size_t)snprintf(text + used, size - used, "%s%zu:%zu-%zu", used > 0 ? " " : "",
-                                 window.begin, window.scored, window.end);
+    gguf_add_bool(builder, "tokenizer.ggml.add_bos_token", 0);
+    gguf_add_bool(builder, "tokenizer.ggml.add_space_prefix", 0);
+}
+
+static slm_model *make(uint32_t context_length)
+{
+    const tiny_model description = { .n_layers = 1, .width = 32, .n_heads = 2, .n_kv_heads = 1,
+                                     .ffn_width = 32, .context_length = context_length,
+                                     .extend = add_letters_only };
+    return make_model(&description);
+}
+
+/* A text of n tokens. */
+static const char *text_of(size_t n, int32_t *tokens)
+{
+    static char text[4096];
+    assert_true(n < sizeof(text));
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t token = text_token(i);
+        text[i] = (char)('a' + token - TINY_LETTER);
+        if (tokens != NULL) {
+            tokens[i] = token;
+        }
     }
+    return text;
+}
+
+/* Evaluates a text of n tokens, and asserts that its figures are those of plain windows; that it is refused
+ * where there are none. */
+static void assert_windows(slm_model *model, const slm_x_evaluator_options *options, size_t n, const plain *p)
+{
+    const char *text = text_of(n, NULL);
+    if (p->n_windows == 0) {
+        slm_x_evaluator *evaluator = make_evaluator(model, options);
+        FAILS(slm_x_evaluator_add_text(evaluator, text, n, &error), SLM_ERR_INVALID_ARGUMENT, SLM_NO_OFFSET);
+        assert_non_null(strstr(error.message, "too few"));
+        slm_x_evaluator_release(evaluator);
+        return;
+    }
+    const uint32_t guessed = options->convention == BITS; /* the first token, which has nothing before it */
+    const slm_x_evaluation r = evaluate_text(model, options, text, n);
+    assert_int_equal(r.n_windows, p->n_windows);
+    assert_int_equal(r.n_scored, p->n + guessed);
+    assert_near(r.negative_log_likelihood, sum_of(p->losses, p->n) + guessed * log(TINY_VOCAB));
 }
 
 static void cuts_a_stream_as_the_convention_says(void **state)
 {
     (void)state;
     const struct {
-        uint32_t id, context, stride;
+        uint32_t convention, context, stride;
         size_t n;
-        const char *windows;
+        const char *windows; /* "begin:scored-end" of each */
     } cases[] = {
         { BITS, 4, 0, 0, "" },
         { BITS, 4, 0, 1, "" },
@@ -53,59 +78,78 @@ static void cuts_a_stream_as_the_convention_says(void **state)
         { GPTQ, 4, 0, 3, "" },
         { GPTQ, 4, 0, 11, "0:1-4 4:5-8" },
         { GPTQ, 2, 0, 4, "0:1-2 2:3-4" },
-        { STRIDE, 8, 4, 3, "0:1-3" },
-        { STRIDE, 8, 4, 8, "0:1-8" },
-        { STRIDE, 8, 4, 12, "0:1-8 4:8-12" },
-        { STRIDE, 8, 4, 14, "0:1-8 4:8-12 8:12-14" },
-        { STRIDE, 8, 8, 17, "0:1-8 8:9-16" }, /* the last one's only token has nothing before it */
-        { STRIDE, 8, 8, 18, "0:1-8 8:9-16 16:17-18" },
-        { STRIDE, 8, 1, 10, "0:1-8 1:8-9 2:9-10" },
+        { HF_STRIDE, 8, 4, 3, "0:1-3" },
+        { HF_STRIDE, 8, 4, 8, "0:1-8" },
+        { HF_STRIDE, 8, 4, 12, "0:1-8 4:8-12" },
+        { HF_STRIDE, 8, 4, 14, "0:1-8 4:8-12 8:12-14" },
+        { HF_STRIDE, 8, 8, 17, "0:1-8 8:9-16" }, /* the last one's only token has nothing before it */
+        { HF_STRIDE, 8, 8, 18, "0:1-8 8:9-16 16:17-18" },
+        { HF_STRIDE, 8, 1, 10, "0:1-8 1:8-9 2:9-10" },
     };
-    char text[128];
+    slm_model *model = make(64);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        list_windows(cases[i].id, cases[i].context, cases[i].stride, cases[i].n, text, sizeof(text));
-        assert_string_equal(text, cases[i].windows);
+        plain p = { .model = model, .kv_type = SLM_KV_F32 };
+        int32_t tokens[MOST_TOKENS];
+        slm_x_evaluator_options options = options_of(cases[i].convention);
+        options.context_length = cases[i].context;
+        options.stride = cases[i].stride;
+        text_of(cases[i].n, tokens);
+        unsigned begin, scored, end;
+        int length = 0;
+        for (const char *w = cases[i].windows;
+             sscanf(w, " %u:%u-%u%n", &begin, &scored, &end, &length) == 3; w += length) {
+            add_window(&p, tokens + begin, end - begin, scored - begin);
+        }
+        assert_int_equal(p.n_windows == 0, cases[i].windows[0] == '\0');
+        assert_windows(model, &options, cases[i].n, &p);
     }
+    slm_model_release(model);
 }
 
 /* Where every token counts, it does so once, for any length. */
 static void counts_every_token_once(void **state)
 {
     (void)state;
+    slm_model *model = make(64);
     for (uint32_t stride = 0; stride <= 5; stride++) {
+        slm_x_evaluator_options options = options_of(stride == 0 ? BITS : HF_STRIDE);
+        options.context_length = 6;
+        options.stride = stride;
         for (size_t n = 0; n < 40; n++) {
-            slmi_convention convention;
-            slmi_window window = { 0, 0, 0 };
-            size_t next = 1;
-            assert_int_equal(slmi_convention_init(&convention, stride == 0 ? BITS : STRIDE, 6, stride,
-                                                  100, NULL), SLM_OK);
-            while (slmi_window_next(&convention, n, &window)) {
-                assert_int_equal(window.scored, next);
-                next = window.end;
-            }
-            assert_int_equal(next, n > 1 ? n : 1);
+            plain p = { .model = model, .kv_type = SLM_KV_F32 };
+            int32_t tokens[MOST_TOKENS];
+            text_of(n, tokens);
+            add_windows(&p, &options, 0, tokens, n);
+            assert_int_equal(p.n, n > 1 ? n - 1 : 0);
+            assert_windows(model, &options, n, &p);
         }
     }
+    slm_model_release(model);
 }
 
 static void has_the_numbers_of_its_source(void **state)
 {
     (void)state;
     const struct {
-        uint32_t id, model_context, context, stride, n_unscored;
+        uint32_t convention, model_context, context, stride, n_unscored; /* 0: a window is too long to try */
     } cases[] = {
-        { BITS, 512, 512, 511, 1 },      { BITS, 100000, 4096, 4095, 1 },
+        { BITS, 512, 512, 511, 1 },       { BITS, 100000, 4096, 4095, 0 },
         { LLAMACPP, 512, 512, 512, 257 }, { GPTQ, 2048, 2048, 2048, 1 },
-        { STRIDE, 1024, 1024, 512, 1 },  { STRIDE, 8192, 8192, 512, 1 },
+        { HF_STRIDE, 1024, 1024, 512, 1 }, { HF_STRIDE, 8192, 8192, 512, 0 },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        slmi_convention c;
-        assert_int_equal(slmi_convention_init(&c, cases[i].id, 0, 0, cases[i].model_context, NULL), SLM_OK);
-        assert_int_equal(c.context_length, cases[i].context);
-        assert_int_equal(c.stride, cases[i].stride);
-        assert_int_equal(c.n_unscored, cases[i].n_unscored);
-        assert_int_equal(c.bos_first, cases[i].id == BITS || cases[i].id == LLAMACPP);
-        assert_int_equal(c.counts_all, cases[i].id == BITS);
+        slm_model *model = make(cases[i].model_context);
+        slm_x_evaluator_options options = options_of(cases[i].convention);
+        options.context_length = options.stride = 0;
+        const size_t n = cases[i].n_unscored > 0 ? cases[i].context : 2;
+        const slm_x_evaluation r = evaluate_text(model, &options, text_of(n, NULL), n);
+        const uint32_t guessed = cases[i].convention == BITS;
+        assert_int_equal(r.context_length, cases[i].context);
+        assert_int_equal(r.stride, cases[i].stride);
+        assert_int_equal(r.n_windows, 1);
+        assert_int_equal(r.n_scored, n - (cases[i].n_unscored > 0 ? cases[i].n_unscored : 1) + guessed);
+        assert_int_equal(r.bits_per_byte > 0, guessed);
+        slm_model_release(model);
     }
 }
 
@@ -113,25 +157,29 @@ static void refuses_what_it_cannot_mean(void **state)
 {
     (void)state;
     const struct {
-        uint32_t id, context, stride, model_context;
+        uint32_t convention, context, stride, model_context;
         const char *word;
     } cases[] = {
         { 4, 0, 0, 512, "convention 4" },          { UINT32_MAX, 0, 0, 512, "does not exist" },
         { LLAMACPP, 0, 0, 511, "windows of 512" }, { GPTQ, 0, 0, 512, "windows of 2048" },
-        { BITS, 513, 0, 512, "at most 512" },      { STRIDE, 2000, 0, 1999, "at most 1999" },
+        { BITS, 513, 0, 512, "at most 512" },      { HF_STRIDE, 2000, 0, 1999, "at most 1999" },
         { BITS, 1, 0, 512, "at least 2" },         { GPTQ, 1, 0, 512, "at least 2" },
-        { LLAMACPP, 2, 0, 512, "at least 3" },     { STRIDE, 1, 1, 512, "at least 2" },
+        { LLAMACPP, 2, 0, 512, "at least 3" },     { HF_STRIDE, 1, 1, 512, "at least 2" },
         { BITS, 0, 4, 512, "no stride" },          { GPTQ, 64, 4, 512, "no stride" },
-        { LLAMACPP, 0, 4, 512, "no stride" },      { STRIDE, 0, 513, 512, "stride of 513" },
-        { STRIDE, 256, 0, 512, "stride of 512" },
+        { LLAMACPP, 0, 4, 512, "no stride" },      { HF_STRIDE, 0, 513, 512, "stride of 513" },
+        { HF_STRIDE, 256, 0, 512, "stride of 512" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        slmi_convention convention;
-        slm_error error = SLM_ERROR_INIT;
-        assert_int_equal(slmi_convention_init(&convention, cases[i].id, cases[i].context, cases[i].stride,
-                                              cases[i].model_context, &error), SLM_ERR_INVALID_ARGUMENT);
-        assert_int_equal(error.code, SLM_ERR_INVALID_ARGUMENT);
+        slm_model *model = make(cases[i].model_context);
+        slm_x_evaluator_options options = options_of(cases[i].convention);
+        slm_x_evaluator *evaluator = (slm_x_evaluator *)model;
+        options.context_length = cases[i].context;
+        options.stride = cases[i].stride;
+        FAILS(slm_x_evaluator_create(model, &options, &evaluator, &error), SLM_ERR_INVALID_ARGUMENT,
+              SLM_NO_OFFSET);
         assert_non_null(strstr(error.message, cases[i].word));
+        assert_null(evaluator);
+        slm_model_release(model);
     }
 }
 
