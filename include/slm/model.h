@@ -69,7 +69,8 @@ typedef struct slm_model_options {
  *         tokenizer, rope scaling, or a tensor that has no place in the model, named in the message);
  *         SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET; SLM_ERR_SYSTEM (no more threads).
  *
- * Ownership: the caller holds one reference. Threads: shared. Memory: about the file's size.
+ * Ownership: the caller holds one reference. Threads: shared. Memory: about the file's size, most of
+ * it in one block.
  * Source: github.com/ggml-org/ggml/blob/master/docs/gguf.md. Since: 0.1
  */
 SLM_API slm_status slm_model_load(const char *path, const slm_model_options *options,

@@ -65,19 +65,21 @@ static slm_status run_family(slmi_builder *b, const slmi_family *family)
     return status;
 }
 
-/* One block for all matrices of the file; what is too large for one is refused when it is asked for. */
+/* One block for all matrices of the file. Tensors of other shapes are vectors, or are refused when their turn
+ * comes. */
 static slm_status reserve_matrices(slmi_plan *plan, const slmi_gguf *gguf, slm_error *err)
 {
     uint64_t size = 0;
     for (uint32_t i = 0; i < gguf->n_tensors; i++) {
         const slmi_gguf_tensor *tensor = &gguf->tensors[i];
-        if (tensor->n_dims == 2 && tensor->type >= 0) {
+        const int is_flat = tensor->dims[2] == 1 && tensor->dims[3] == 1;
+        if (tensor->type >= 0 && is_flat && tensor->dims[1] > 1 && tensor->dims[0] <= UINT32_MAX &&
+            tensor->dims[1] <= UINT32_MAX) {
             size += slmi_plan_matrix_size(tensor->type, (uint32_t)tensor->dims[1],
                                           (uint32_t)tensor->dims[0]);
         }
     }
-    SLM_FAIL_IF(size > SIZE_MAX, SLM_ERR_LIMIT, "the weights exceed this machine's address space");
-    return size == 0 ? SLM_OK : slmi_plan_reserve(plan, (size_t)size, err);
+    return size == 0 ? SLM_OK : slmi_plan_reserve(plan, size, err);
 }
 
 static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_options *options,

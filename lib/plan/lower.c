@@ -49,7 +49,7 @@ static void count_readers(lowering *l)
     }
 }
 
-/* There is one whenever this is asked: a plan begins with an embedding. */
+/* There is one whenever this is asked: no plan begins with a matrix product or a gate. */
 static slmi_exec_op *last_op(const lowering *l)
 {
     return &l->exec->ops[l->exec->n_ops - 1];

@@ -93,15 +93,16 @@ slm_status slmi_plan_add_value(slmi_plan *plan, const char *name, uint32_t width
     return SLM_OK;
 }
 
-slm_status slmi_plan_reserve(slmi_plan *plan, size_t size, slm_error *err)
+slm_status slmi_plan_reserve(slmi_plan *plan, uint64_t size, slm_error *err)
 {
+    SLM_FAIL_IF(size > SIZE_MAX, SLM_ERR_LIMIT, "the weights exceed this machine's address space");
     SLM_TRY(grow(plan, &plan->blocks, &plan->n_blocks, &plan->blocks_capacity,
                  sizeof(slmi_weight_block), err));
     slmi_weight_block *block = &plan->blocks[plan->n_blocks - 1];
     block->used = 0;
-    block->size = size;
-    block->data = slmi_new_large(plan->alloc, size);
-    return block->data == NULL ? slmi_alloc_fail(plan->alloc, size, err) : SLM_OK;
+    block->size = (size_t)size;
+    block->data = slmi_new_large(plan->alloc, block->size);
+    return block->data == NULL ? slmi_alloc_fail(plan->alloc, block->size, err) : SLM_OK;
 }
 
 uint64_t slmi_plan_matrix_size(int32_t type, uint32_t rows, uint32_t cols)
@@ -121,14 +122,14 @@ slm_status slmi_plan_add_matrix(slmi_plan *plan, int32_t type, uint32_t rows, ui
     matrix->type = type;
     matrix->n_panels = (rows + SLMK_ROWS - 1) / SLMK_ROWS;
     matrix->panel_bytes = slmk_panel_size(type, cols);
-    const size_t size = (size_t)slmi_plan_matrix_size(type, rows, cols);
+    const uint64_t size = slmi_plan_matrix_size(type, rows, cols);
     slmi_weight_block *block = plan->n_blocks == 0 ? NULL : &plan->blocks[plan->n_blocks - 1];
     if (block == NULL || block->size - block->used < size) {
         SLM_TRY(slmi_plan_reserve(plan, size, err));
         block = &plan->blocks[plan->n_blocks - 1];
     }
     matrix->panels = block->data + block->used;
-    block->used += size;
+    block->used += (size_t)size;
     *out = (slmi_index)(plan->n_matrices - 1);
     return SLM_OK;
 }

@@ -123,7 +123,7 @@ slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_w
                               slm_error *err);
 
 /* Takes one block for matrices to come; the next that does not fit gets a block of its own. */
-slm_status slmi_plan_reserve(slmi_plan *plan, size_t size, slm_error *err);
+slm_status slmi_plan_reserve(slmi_plan *plan, uint64_t size, slm_error *err);
 
 /* What a matrix takes of a block. */
 uint64_t slmi_plan_matrix_size(int32_t type, uint32_t rows, uint32_t cols);

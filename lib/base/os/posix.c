@@ -39,10 +39,15 @@ static void advise(const void *begin, uint64_t size, int advice)
     }
 }
 
+/* What is smaller may lie in the heap, between other blocks. */
+#define LEAST_ADVISED (32u << 20)
+
 void slmi_os_prefer_large_pages(void *block, size_t size)
 {
 #if defined(MADV_HUGEPAGE)
-    advise(block, size, MADV_HUGEPAGE);
+    if (size >= LEAST_ADVISED) {
+        advise(block, size, MADV_HUGEPAGE);
+    }
 #else
     (void)block;
     (void)size;

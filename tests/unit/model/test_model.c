@@ -217,6 +217,7 @@ static void accepts_neutral_numbers(void **state)
     slm_model_release(model);
     const tiny_model flat = { .extend = add_flat_head };
     assert_int_equal(load(&flat, NULL, &model), SLM_OK);
+    assert_int_equal(model->plan.n_blocks, 1);
     slm_model_release(model);
 }
 
@@ -557,6 +558,8 @@ static void large_matrices_come_in_chunks(void **state)
     assert_int_equal(slm_model_load_reader(&reader, NULL, &pieces, NULL), SLM_OK);
     assert_int_equal(c.n_reads, 3 + 3 + 2); /* no other matrix is so large */
     assert_true(whole->identity == pieces->identity);
+    assert_int_equal(whole->plan.n_blocks, 1);
+    assert_int_equal(pieces->plan.n_blocks, 1);
     for (uint32_t i = 0; i < whole->plan.n_matrices; i++) {
         const slmi_matrix *a = &whole->plan.matrices[i], *b = &pieces->plan.matrices[i];
         assert_memory_equal(a->panels, b->panels, a->n_panels * a->panel_bytes);
