@@ -26,7 +26,7 @@ SLM_API slm_status slm_sampler_create(uint32_t n_vocab, const slm_host *host, sl
     if (created == NULL) {
         return slmi_alloc_fail(&alloc, sizeof(*created), err);
     }
-    (void)slmi_alloc_init(&created->alloc, &own_host, 0, NULL); /* which the host just passed */
+    created->alloc.host = alloc.host;
     const size_t size = slmi_sampler_scratch_size(n_vocab);
     created->block = slmi_new_raw(&created->alloc, size, SLMI_CACHE_LINE);
     if (created->block == NULL) {
