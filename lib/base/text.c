@@ -103,7 +103,8 @@ slm_status slmi_utf8_replace(slmi_buffer *out, const char *text, size_t length, 
     return SLM_OK;
 }
 
-void slmi_utf8_trim(char *text)
+/* Cuts an incomplete character off the end. */
+static void trim(char *text)
 {
     const size_t length = strlen(text);
     for (size_t back = 1; back <= 3 && back <= length; back++) {
@@ -116,7 +117,7 @@ void slmi_utf8_trim(char *text)
 
 void slmi_utf8_mend(char *text)
 {
-    slmi_utf8_trim(text);
+    trim(text);
     const size_t length = strlen(text);
     for (size_t i = slmi_utf8_check(text, length); i < length; i += slmi_utf8_check(text + i, length - i)) {
         text[i] = '?';

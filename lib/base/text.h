@@ -25,11 +25,8 @@ size_t slmi_utf8_check(const char *text, size_t length);
 /* Appends text with invalid parts replaced by U+FFFD. */
 slm_status slmi_utf8_replace(slmi_buffer *out, const char *text, size_t length, slm_error *err);
 
-/* Cuts an incomplete character off the end of a NUL-terminated text. */
-void slmi_utf8_trim(char *text);
-
-/* Makes a NUL-terminated text valid: cuts an incomplete character off its end, as slmi_utf8_trim(), and puts
- * a question mark in the place of each other byte that is wrong. */
+/* Makes a NUL-terminated text valid: cuts an incomplete character off its end, and puts a question mark in
+ * the place of each other byte that is wrong. */
 void slmi_utf8_mend(char *text);
 
 #endif

@@ -5,8 +5,9 @@
 
 #include "kernels/x86/avx512.h"
 
-/* Blocks that are fetched ahead of use: with few tokens a panel is walked once, and the walk is slow enough
- * for the processor's own prefetching to lag behind. One token alone is bound by reading anyhow. */
+/* Blocks that are fetched ahead of use, to the second cache: with few tokens a panel is walked once, and so
+ * slowly that the processor's own prefetching lags behind. 8 to 32 were equally good, fewer came late. One
+ * token alone is bound by reading anyhow. */
 #define FETCH_AHEAD 16
 
 /* 32 weights of 16 rows: lane r of a vector is row r. */
