@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Hidden functions that tests use as tools: threads, a clock, what a saved blob says.
+# Hidden functions that tests use as tools: threads, a clock, what a saved blob says and its checksum, UTF-8.
 TOOL = re.compile(r"slmi_(clock_ns|thread_\w+|blob_\w+|utf8_check)")
 
 

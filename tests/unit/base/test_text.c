@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* base/text.h: what may still become a character. Public calls show it only in when a text is given out. */
+/* base/text.h: what may still become a character; public calls show it only by holding text back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What no file can show of the reader: its table of types is the kernels' own, and a view never leaves the
- * file, whatever is asked for. */
+/* The table of types is the kernels' own; a view never leaves the file, whatever is asked for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,5 +46,5 @@ int main(void)
         cmocka_unit_test(types_agree_with_kernels),
         cmocka_unit_test(views_stay_inside),
     };
-    return cmocka_run_group_tests_name("format internals", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("format types", tests, NULL, NULL);
 }

@@ -282,7 +282,7 @@ static void tokenizer_loading(void **state)
     (void)state;
     slm_tokenizer *t = NULL;
     slm_model_options options = SLM_MODEL_OPTIONS_INIT;
-    const chat_model plain = { NULL };
+    const chat_model plain = { .template = NULL };
     char path[64];
     size_t size;
     FAILS(slm_tokenizer_load(NULL, NULL, &t, &error), SLM_ERR_INVALID_ARGUMENT);

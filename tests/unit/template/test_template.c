@@ -227,7 +227,8 @@ static void damaged_templates_are_unknown(void **state)
         for (const char *b = bytes; *b != '\0'; b++) {
             memcpy(damaged, source, sizeof(source));
             damaged[i] = *b;
-            chat_format(damaged);
+            const char *name = chat_format(damaged);
+            assert_true(name == NULL || strcmp(name, "chatml") == 0);
         }
     }
 }

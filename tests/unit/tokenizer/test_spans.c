@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the library asks its tokenizer and no public function shows: spans of literal text, ids of texts, the
- * longest piece, its memory. */
+/* Spans of literal text, and what else the library alone asks its tokenizer: ids of texts, the longest piece,
+ * its memory. */
 #include "tokenizer/tokenizer.h"
 #include "tokenizer_fixture.h"
 
@@ -71,5 +71,5 @@ int main(void)
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_memory),
     };
-    return cmocka_run_group_tests_name("tokenizer inside", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("tokenizer spans", tests, NULL, NULL);
 }
