@@ -317,12 +317,24 @@ static void call(world *w)
     }
 }
 
+/* Nobody who would write for ever, dropping old tokens, does so: the context's end is the end. */
+static void end_the_endless(const player *p)
+{
+    for (uint32_t i = 0; i < p->session->config.n_sequences; i++) {
+        slmi_sequence *q = &p->session->sequences[i];
+        if (q->generation.max_tokens == 0 && q->params.full == SLM_FULL_SHIFT) {
+            q->params.full = SLM_FULL_END;
+        }
+    }
+}
+
 /* Whatever came before, work comes to an end; only who waits for room goes on waiting. */
 static void finish(world *w, player *p)
 {
     int n_steps = 0;
     slm_status status = SLM_MORE;
     failing_alloc_arm(w->memory, 0, 0);
+    end_the_endless(p);
     while (status != SLM_OK) {
         status = step(w, p, 0, 0);
         MUST(++n_steps < 20000);
