@@ -30,10 +30,10 @@ static slm_status check_vocabulary(const slm_model *model, const slm_model *refe
     for (uint32_t i = 0; i < n; i++) {
         const char *bytes, *other_bytes;
         size_t length, other_length;
-        const int32_t id = (int32_t)i; /* of a piece in both */
-        (void)slmi_tokenizer_piece(model->tokenizer, id, SLM_TEXT_SHOW_SPECIAL, &bytes, &length, err);
-        (void)slmi_tokenizer_piece(reference->tokenizer, id, SLM_TEXT_SHOW_SPECIAL, &other_bytes,
-                                   &other_length, err);
+        const int32_t id = (int32_t)i;
+        SLM_TRY(slmi_tokenizer_piece(model->tokenizer, id, SLM_TEXT_SHOW_SPECIAL, &bytes, &length, err));
+        SLM_TRY(slmi_tokenizer_piece(reference->tokenizer, id, SLM_TEXT_SHOW_SPECIAL, &other_bytes,
+                                     &other_length, err));
         SLM_FAIL_IF(length != other_length || memcmp(bytes, other_bytes, length) != 0, SLM_ERR_MISMATCH,
                     "token %u of the reference is another one than the model's", i);
     }
