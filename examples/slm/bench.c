@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* `slm bench`: speed and memory of a model, beside what the machine can do at most. */
+#define SLM_EXPERIMENTAL
+#include "bench.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
-#include "tool.h"
+#include <slm/experimental/profile.h>
 
 enum { MAX_REPEATS = 100 };
-
-typedef struct bench_options {
-    common_options common;
-    uint32_t prompt_tokens, text_tokens, repeats, batch_tokens;
-} bench_options;
-
-/* What is measured, and what the shares are computed from. */
-typedef struct figures {
-    double load_seconds;
-    double prefill, decode; /* tokens per second, medians */
-    uint64_t peak_bytes;
-    uint64_t body_parameters; /* in the matrices that each token of a prompt meets */
-    uint64_t decode_bytes;    /* weights in the file that each new token reads */
-    machine machine;
-} figures;
 
 static int parse(const command *self, bench_options *o, int argc, char **argv)
 {
@@ -127,55 +114,107 @@ static double median(double *values, uint32_t n)
     return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
 }
 
-static slm_status measure_model(const bench_options *o, slm_session *session,
-                                const slm_model_info *info, const slm_sampler *greedy, figures *f,
-                                slm_error *error)
+/* The phase's op of that name; ops beyond the table's end share its last row. */
+static bench_op *find_op(bench_phase *phase, const char *name)
 {
-    double prefill[MAX_REPEATS], decode[MAX_REPEATS], seconds = 0;
-    int show = is_terminal(stderr);
-    int32_t first = (int32_t)(o->common.seed % info->n_vocab);
+    for (uint32_t i = 0; i < phase->n_ops; i++) {
+        if (strcmp(phase->ops[i].name, name) == 0)
+            return &phase->ops[i];
+    }
+    if (phase->n_ops == MAX_OPS)
+        return &phase->ops[MAX_OPS - 1];
+    bench_op *op = &phase->ops[phase->n_ops++];
+    snprintf(op->name, sizeof op->name, "%s", name);
+    return op;
+}
 
-    /* One short round first: workers start and caches fill. */
-    slm_status status = time_prefill(session, 1, info->n_vocab, 0, &seconds, error);
-    for (uint32_t r = 0; r < o->repeats && status == SLM_OK; r++) {
-        if (show)
-            fprintf(stderr, "\rround %u of %u", r + 1, o->repeats);
-        status = time_prefill(session, o->prompt_tokens, info->n_vocab, o->common.seed, &seconds,
+static void add_stage(bench_op *op, const slm_x_stage_profile *stage)
+{
+    op->seconds += 1e-9 * (double)stage->nanoseconds;
+    op->integer_operations += 2 * (double)stage->integer_products;
+    op->float_operations += 2 * (double)stage->float_products;
+    op->bytes += (double)(stage->weight_bytes + stage->cache_bytes);
+}
+
+/* Adds up what a profiled session did, over its layers: a stage's name without "blk.3: ". */
+static slm_status collect_ops(slm_session *session, bench_phase *phase, slm_error *error)
+{
+    slm_x_stage_profile stage = SLM_X_STAGE_PROFILE_INIT;
+    slm_status status;
+    for (uint32_t i = 0;
+         (status = slm_x_session_get_stage_profile(session, i, &stage, error)) == SLM_OK; i++) {
+        const char *colon = strchr(stage.name, ':');
+        add_stage(find_op(phase, colon ? colon + 2 : stage.name), &stage);
+        if (stage.kind == SLM_X_STAGE_MATMUL)
+            add_stage(&phase->products, &stage);
+        add_stage(&phase->all, &stage);
+    }
+    return status == SLM_END ? SLM_OK : status;
+}
+
+/* One repetition of a phase, profiled; `seconds` is how long it took. */
+static slm_status measure_phase(const bench_options *o, slm_session *session,
+                                const slm_sampler *greedy, bench_figures *f, bench_phase *phase,
+                                double *seconds, slm_error *error)
+{
+    slm_status status = slm_x_session_set_profiling(session, 1, error);
+    if (status == SLM_OK && phase == &f->prefill)
+        status = time_prefill(session, phase->n_tokens, f->info.n_vocab, o->common.seed, seconds,
                               error);
-        prefill[r] = o->prompt_tokens / seconds;
-        if (status == SLM_OK)
-            status = time_decode(session, greedy, first, o->text_tokens, &seconds, error);
-        decode[r] = o->text_tokens / seconds;
-    }
-    if (show)
-        fputs("\r\033[K", stderr);
-    if (status == SLM_OK) {
-        f->prefill = median(prefill, o->repeats);
-        f->decode = median(decode, o->repeats);
-    }
+    else if (status == SLM_OK)
+        status = time_decode(session, greedy, (int32_t)(o->common.seed % f->info.n_vocab),
+                             phase->n_tokens, seconds, error);
+    if (status == SLM_OK)
+        status = collect_ops(session, phase, error);
     return status;
 }
 
-/* Which weights a token meets. The embedding is looked up, not multiplied, unless it is also the
- * output head; and of a prompt only the last token meets the head. */
-static void count_work(const slm_model *model, figures *f)
+static void end_phase(bench_phase *phase, double *seconds, uint32_t n)
 {
-    slm_tensor_info t = SLM_TENSOR_INFO_INIT;
-    uint64_t embedding_bytes = 0;
-    int has_head = 0;
-    for (uint32_t i = 0; slm_model_get_tensor(model, i, &t, NULL) == SLM_OK; i++) {
-        int is_embedding = strcmp(t.name, "token_embd.weight") == 0;
-        int is_head = strcmp(t.name, "output.weight") == 0;
-        has_head |= is_head;
-        if (is_embedding)
-            embedding_bytes = t.bytes;
-        else
-            f->decode_bytes += t.bytes;
-        if (t.n_dims == 2 && !is_embedding && !is_head)
-            f->body_parameters += t.dims[0] * t.dims[1];
+    for (uint32_t r = 0; r < n; r++)
+        phase->seconds += seconds[r];
+    phase->all.seconds = phase->seconds;
+    phase->tokens_per_second = phase->n_tokens / median(seconds, n);
+}
+
+/* The machine is measured between the repetitions, so that both meet the same neighbours. */
+static slm_status measure_model(const bench_options *o, slm_session *session,
+                                const slm_sampler *greedy, bench_figures *f, slm_error *error)
+{
+    double prefill[MAX_REPEATS], decode[MAX_REPEATS], seconds = 0;
+    int show = is_terminal(stderr);
+
+    /* A short round first: workers start and caches fill. What the model needs at most is known after it,
+     * and before the machine's own measurement, which takes memory too. */
+    slm_status status = time_prefill(session, o->batch_tokens ? o->batch_tokens : 1, f->info.n_vocab,
+                                     0, &seconds, error);
+    f->peak_bytes = peak_resident_bytes();
+    if (status == SLM_OK && machine_begin(&f->machine, o->common.threads) != 0) {
+        snprintf(error->message, sizeof error->message,
+                 "the machine could not be measured: there is no memory for it");
+        status = SLM_ERR_OUT_OF_MEMORY;
     }
-    if (!has_head)
-        f->decode_bytes += embedding_bytes;
+    for (uint32_t r = 0; r < o->repeats && status == SLM_OK; r++) {
+        if (show)
+            fprintf(stderr, "\rround %u of %u", r + 1, o->repeats);
+        if (machine_measure(&f->machine) != 0) {
+            snprintf(error->message, sizeof error->message,
+                     "the machine could not be measured: there are no threads for it");
+            status = SLM_ERR_SYSTEM;
+        }
+        if (status == SLM_OK)
+            status = measure_phase(o, session, greedy, f, &f->prefill, &prefill[r], error);
+        if (status == SLM_OK)
+            status = measure_phase(o, session, greedy, f, &f->decode, &decode[r], error);
+    }
+    machine_end(&f->machine);
+    if (show)
+        fputs("\r\033[K", stderr);
+    if (status == SLM_OK) {
+        end_phase(&f->prefill, prefill, o->repeats);
+        end_phase(&f->decode, decode, o->repeats);
+    }
+    return status;
 }
 
 static void type_names(const slm_model *model, char *names, size_t capacity)
@@ -189,79 +228,28 @@ static void type_names(const slm_model *model, char *names, size_t capacity)
     }
 }
 
-static double integer_share(const figures *f)
-{
-    return 2 * (double)f->body_parameters * f->prefill / f->machine.integer_operations_per_second;
-}
-
-static double bandwidth_share(const figures *f)
-{
-    return (double)f->decode_bytes * f->decode / f->machine.read_bytes_per_second;
-}
-
-static void print_figures(const bench_options *o, const slm_model_info *info, const char *types,
-                          const figures *f)
-{
-    printf("model    %s, %.2f million parameters, %s, %.2f MB\n", info->name,
-           1e-6 * (double)info->n_parameters, types, 1e-6 * (double)info->file_bytes);
-    printf("threads  %u, %s\n", o->common.threads, slm_cpu_level_name(slm_cpu_level()));
-    printf("load     %.3f s\n", f->load_seconds);
-    printf("prefill  %.1f tokens/s, %u tokens; %.1f %% of %.0f GOP/s (%s)\n", f->prefill,
-           o->prompt_tokens, 100 * integer_share(f),
-           1e-9 * f->machine.integer_operations_per_second, f->machine.integer_instructions);
-    printf("decode   %.1f tokens/s, %u tokens; %.1f %% of %.1f GB/s read\n", f->decode,
-           o->text_tokens, 100 * bandwidth_share(f), 1e-9 * f->machine.read_bytes_per_second);
-    printf("memory   %.1f MB at the peak\n", 1e-6 * (double)f->peak_bytes);
-}
-
-static void write_figures(const bench_options *o, const slm_model_info *info, const char *types,
-                          const figures *f)
-{
-    json j = { stdout, 0, 0 };
-    json_open(&j, NULL, '{');
-    json_string(&j, "model", info->name);
-    json_string(&j, "tensor_types", types);
-    json_integer(&j, "parameters", (int64_t)info->n_parameters);
-    json_integer(&j, "file_bytes", (int64_t)info->file_bytes);
-    json_integer(&j, "threads", o->common.threads);
-    json_string(&j, "cpu_level", slm_cpu_level_name(slm_cpu_level()));
-    json_integer(&j, "prompt_tokens", o->prompt_tokens);
-    json_integer(&j, "generated_tokens", o->text_tokens);
-    json_integer(&j, "repeats", o->repeats);
-    json_number(&j, "load_seconds", f->load_seconds);
-    json_number(&j, "prefill_tokens_per_second", f->prefill);
-    json_number(&j, "decode_tokens_per_second", f->decode);
-    json_integer(&j, "peak_resident_bytes", (int64_t)f->peak_bytes);
-    json_number(&j, "machine_read_bytes_per_second", f->machine.read_bytes_per_second);
-    json_number(&j, "machine_integer_operations_per_second",
-                f->machine.integer_operations_per_second);
-    json_string(&j, "machine_integer_instructions", f->machine.integer_instructions);
-    json_number(&j, "prefill_integer_peak_share", integer_share(f));
-    json_number(&j, "decode_read_bandwidth_share", bandwidth_share(f));
-    json_close(&j, '}');
-}
-
 /* A session and a greedy sampler, measured and released. */
-static slm_status bench_model(bench_options *o, slm_model *model, slm_model_info *info,
-                              figures *f, slm_error *error)
+static slm_status bench_model(bench_options *o, slm_model *model, bench_figures *f, slm_error *error)
 {
     slm_session *session = NULL;
     slm_sampler *greedy = NULL;
     slm_session_options options = SLM_SESSION_OPTIONS_INIT;
-    slm_status status = slm_model_get_info(model, info, error);
+    slm_status status = slm_model_get_info(model, &f->info, error);
     if (status == SLM_OK) {
-        fit_context(o, info->context_length);
+        fit_context(o, f->info.context_length);
+        f->prefill.n_tokens = o->prompt_tokens;
+        f->decode.n_tokens = o->text_tokens;
         options.n_threads = o->common.threads;
         options.context_length = o->common.context;
         options.batch_tokens = o->batch_tokens;
         status = slm_session_create(model, &options, &session, error);
     }
     if (status == SLM_OK)
-        status = slm_sampler_create(info->n_vocab, NULL, &greedy, error);
+        status = slm_sampler_create(f->info.n_vocab, NULL, &greedy, error);
     if (status == SLM_OK)
         status = slm_sampler_set_f32(greedy, SLM_SAMPLER_TEMPERATURE, 0, error);
     if (status == SLM_OK)
-        status = measure_model(o, session, info, greedy, f, error);
+        status = measure_model(o, session, greedy, f, error);
     slm_sampler_release(greedy);
     slm_session_release(session);
     return status;
@@ -277,26 +265,21 @@ int command_bench(const command *self, int argc, char **argv)
         o.common.threads = core_count();
 
     slm_model *model = NULL;
-    figures f = { 0 };
+    bench_figures f = { .info = SLM_MODEL_INFO_INIT,
+                        .prefill.name = "prefill",
+                        .decode.name = "decode" };
     if ((code = load_model(&o.common, &model, &f.load_seconds)) != EXIT_GO_ON)
         return code;
     slm_error error = SLM_ERROR_INIT;
-    slm_model_info info = SLM_MODEL_INFO_INIT;
-    char types[256];
     code = EXIT_DONE;
-    if (bench_model(&o, model, &info, &f, &error) != SLM_OK) {
+    if (bench_model(&o, model, &f, &error) != SLM_OK) {
         code = fail(NULL, &error);
     } else {
-        /* Before the machine's own measurement, which takes memory too. */
-        f.peak_bytes = peak_resident_bytes();
-        count_work(model, &f);
-        type_names(model, types, sizeof types);
-        if (machine_measure(o.common.threads, &f.machine) != 0)
-            code = fail_with("the machine could not be measured: no memory or no threads");
-        else if (o.common.json)
-            write_figures(&o, &info, types, &f);
+        type_names(model, f.types, sizeof f.types);
+        if (o.common.json)
+            bench_write_json(&o, &f);
         else
-            print_figures(&o, &info, types, &f);
+            bench_print(&o, &f);
     }
     slm_model_release(model);
     return code;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Measuring read bandwidth and 8-bit integer peak, with the best instructions of the processor. */
+/* Measuring read bandwidth, 8-bit integer peak and float32 peak, with the best instructions of the
+ * processor. */
 #include "machine.h"
 
 #include <stdlib.h>
@@ -9,11 +10,11 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#elif defined(__ARM_FEATURE_DOTPROD)
+#elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 
-enum { MAX_THREADS = 256, N_CHAINS = 12, N_ROUNDS = 6, CHUNK = 1 << 22 };
+enum { MAX_THREADS = 256, N_CHAINS = 12, CHUNK = 1 << 22 };
 
 #define FOR_EACH_CHAIN(DO) \
     DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
@@ -26,7 +27,7 @@ static const size_t buffer_bytes = (size_t)256 << 20;
 typedef uint64_t read_loop(const void *buffer, size_t bytes);
 
 /* Runs n rounds of N_CHAINS independent multiply-add chains. */
-typedef uint64_t integer_loop(uint64_t n);
+typedef uint64_t product_loop(uint64_t n);
 
 static uint64_t read_plain(const void *buffer, size_t bytes)
 {
@@ -53,6 +54,20 @@ static uint64_t integers_plain(uint64_t n)
     for (uint32_t k = 1; k < N_CHAINS; k++)
         sums[0] ^= sums[k];
     return sums[0];
+}
+
+static uint64_t floats_plain(uint64_t n)
+{
+    float sums[N_CHAINS] = { 0 };
+    volatile float seed = 0.5f;
+    float factor = seed;
+    for (uint64_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < N_CHAINS; k++)
+            sums[k] = sums[k] * factor + 1;
+    }
+    for (uint32_t k = 1; k < N_CHAINS; k++)
+        sums[0] += sums[k];
+    return (uint64_t)sums[0];
 }
 
 #if defined(__x86_64__)
@@ -93,6 +108,42 @@ __attribute__((target("avx2"))) static uint64_t integers_avx2(uint64_t n)
     return (uint64_t)_mm256_extract_epi64(all, 0);
 }
 
+__attribute__((target("avx2,fma"))) static uint64_t floats_avx2(uint64_t n)
+{
+    const __m256 x = _mm256_set1_ps(0.5f), y = _mm256_set1_ps(1);
+    __m256 all = _mm256_setzero_ps();
+#define BEGIN(k) __m256 sum##k = _mm256_set1_ps(k);
+#define ADD(k) sum##k = _mm256_fmadd_ps(sum##k, x, y);
+#define JOIN(k) all = _mm256_add_ps(all, sum##k);
+    FOR_EACH_CHAIN(BEGIN)
+    for (uint64_t i = 0; i < n; i++) {
+        FOR_EACH_CHAIN(ADD)
+    }
+    FOR_EACH_CHAIN(JOIN)
+#undef BEGIN
+#undef ADD
+#undef JOIN
+    return (uint64_t)_mm256_cvtss_f32(all);
+}
+
+__attribute__((target("avx512f"))) static uint64_t floats_avx512(uint64_t n)
+{
+    const __m512 x = _mm512_set1_ps(0.5f), y = _mm512_set1_ps(1);
+    __m512 all = _mm512_setzero_ps();
+#define BEGIN(k) __m512 sum##k = _mm512_set1_ps(k);
+#define ADD(k) sum##k = _mm512_fmadd_ps(sum##k, x, y);
+#define JOIN(k) all = _mm512_add_ps(all, sum##k);
+    FOR_EACH_CHAIN(BEGIN)
+    for (uint64_t i = 0; i < n; i++) {
+        FOR_EACH_CHAIN(ADD)
+    }
+    FOR_EACH_CHAIN(JOIN)
+#undef BEGIN
+#undef ADD
+#undef JOIN
+    return (uint64_t)_mm512_cvtss_f32(all);
+}
+
 __attribute__((target("avx512f,avx512vnni"))) static uint64_t integers_avx512(uint64_t n)
 {
     const __m512i x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(2);
@@ -111,8 +162,27 @@ __attribute__((target("avx512f,avx512vnni"))) static uint64_t integers_avx512(ui
     return (uint64_t)_mm512_reduce_add_epi32(all);
 }
 
-#elif defined(__ARM_FEATURE_DOTPROD)
+#elif defined(__aarch64__)
 
+static uint64_t floats_neon(uint64_t n)
+{
+    const float32x4_t x = vdupq_n_f32(0.5f), y = vdupq_n_f32(1);
+    float32x4_t all = vdupq_n_f32(0);
+#define BEGIN(k) float32x4_t sum##k = vdupq_n_f32(k);
+#define ADD(k) sum##k = vfmaq_f32(y, sum##k, x);
+#define JOIN(k) all = vaddq_f32(all, sum##k);
+    FOR_EACH_CHAIN(BEGIN)
+    for (uint64_t i = 0; i < n; i++) {
+        FOR_EACH_CHAIN(ADD)
+    }
+    FOR_EACH_CHAIN(JOIN)
+#undef BEGIN
+#undef ADD
+#undef JOIN
+    return (uint64_t)vaddvq_f32(all);
+}
+
+#ifdef __ARM_FEATURE_DOTPROD
 static uint64_t integers_neon(uint64_t n)
 {
     const int8x16_t x = vdupq_n_s8(1), y = vdupq_n_s8(2);
@@ -130,28 +200,36 @@ static uint64_t integers_neon(uint64_t n)
 #undef JOIN
     return (uint64_t)vaddvq_s32(all);
 }
+#endif
 
 #endif
 
 /* The loops for this processor and the operations of one chain in one round. */
 typedef struct machine_loops {
     read_loop *read;
-    integer_loop *integers;
-    double operations;
+    product_loop *integers, *floats;
+    double integer_operations, float_operations;
     const char *name;
 } machine_loops;
 
 static machine_loops choose_loops(void)
 {
-    machine_loops loops = { read_plain, integers_plain, 2, "plain C" };
+    machine_loops loops = { read_plain, integers_plain, floats_plain, 2, 2, "plain C" };
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2"))
-        loops = (machine_loops){ read_avx2, integers_avx2, 64, "AVX2 vpmaddubsw" };
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        loops = (machine_loops){ read_avx2, integers_avx2, floats_avx2, 64, 16, "AVX2 vpmaddubsw" };
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni"))
-        loops = (machine_loops){ read_avx2, integers_avx512, 128, "AVX-512 vpdpbusd" };
-#elif defined(__ARM_FEATURE_DOTPROD)
-    loops = (machine_loops){ read_plain, integers_neon, 32, "NEON sdot" };
+        loops = (machine_loops){ read_avx2, integers_avx512, floats_avx512, 128, 32,
+                                 "AVX-512 vpdpbusd" };
+#elif defined(__aarch64__)
+    loops.floats = floats_neon;
+    loops.float_operations = 8;
+#ifdef __ARM_FEATURE_DOTPROD
+    loops.integers = integers_neon;
+    loops.integer_operations = 32;
+    loops.name = "NEON sdot";
+#endif
 #endif
     return loops;
 }
@@ -159,11 +237,13 @@ static machine_loops choose_loops(void)
 /* ---- threads: all begin together and count what they do until the time is over ---- */
 
 typedef struct worker {
-    const machine_loops *loops;
-    const char *part; /* of the buffer; NULL = integer work */
+    read_loop *read;
+    const char *part; /* of the buffer, for reading */
     size_t part_bytes;
+    product_loop *products; /* NULL = read */
+    double operations; /* of one chain of products in one round */
     double seconds;    /* how long to work */
-    double per_second; /* result */
+    double per_second; /* result: bytes or operations */
     uint64_t sink;
 } worker;
 
@@ -173,62 +253,73 @@ static void work(void *argument)
     double amount = 0, begin = now_seconds(), elapsed = 0;
     size_t position = 0;
     while (elapsed < w->seconds) {
-        if (w->part) {
+        if (w->products) {
+            uint64_t rounds = 100000;
+            w->sink ^= w->products(rounds);
+            amount += (double)rounds * N_CHAINS * w->operations;
+        } else {
             size_t left = w->part_bytes - position;
             size_t bytes = left < CHUNK ? left : CHUNK;
-            w->sink ^= w->loops->read(w->part + position, bytes);
+            w->sink ^= w->read(w->part + position, bytes);
             position = bytes == left ? 0 : position + bytes;
             amount += (double)bytes;
-        } else {
-            uint64_t rounds = 100000;
-            w->sink ^= w->loops->integers(rounds);
-            amount += (double)rounds * N_CHAINS * w->loops->operations;
         }
         elapsed = now_seconds() - begin;
     }
     w->per_second = amount / elapsed;
 }
 
-/* Sum of what n_threads workers do per second; buffer NULL = integer work. Negative on failure. */
-static double measure(const machine_loops *loops, uint32_t n_threads, const char *buffer,
-                      double seconds)
+/* Has all threads do the same and puts the sum of their results into *best if it is larger. */
+static int keep_best(const machine *m, const worker *like, double *best)
 {
     worker workers[MAX_THREADS];
-    size_t part_bytes = buffer_bytes / n_threads / 4096 * 4096;
+    size_t part_bytes = buffer_bytes / m->n_threads / 4096 * 4096;
     double sum = 0;
-    for (uint32_t i = 0; i < n_threads; i++) {
-        workers[i] = (worker){ .loops = loops,
-                               .part = buffer ? buffer + i * part_bytes : NULL,
-                               .part_bytes = part_bytes,
-                               .seconds = seconds };
+    for (uint32_t i = 0; i < m->n_threads; i++) {
+        workers[i] = *like;
+        workers[i].part = m->buffer + i * part_bytes;
+        workers[i].part_bytes = part_bytes;
     }
-    if (run_threads(n_threads, work, workers, sizeof workers[0]) != n_threads)
+    if (run_threads(m->n_threads, work, workers, sizeof workers[0]) != m->n_threads)
         return -1;
-    for (uint32_t i = 0; i < n_threads; i++)
+    for (uint32_t i = 0; i < m->n_threads; i++)
         sum += workers[i].per_second;
-    return sum;
+    if (sum > *best)
+        *best = sum;
+    return 0;
 }
 
-/* The best of some short rounds: what the machine can do when nothing else disturbs it. */
-int machine_measure(uint32_t n_threads, machine *result)
+int machine_begin(machine *m, uint32_t n_threads)
 {
+    *m = (machine){ .n_threads = n_threads, .integer_instructions = choose_loops().name };
     if (n_threads == 0 || n_threads > MAX_THREADS)
         return -1;
-    machine_loops loops = choose_loops();
-    char *buffer = malloc(buffer_bytes);
-    if (!buffer)
+    m->buffer = new_large_buffer(buffer_bytes);
+    if (!m->buffer)
         return -1;
-    memset(buffer, 1, buffer_bytes);
-    memset(result, 0, sizeof *result);
-    result->integer_instructions = loops.name;
-    for (int round = 0; round < N_ROUNDS; round++) {
-        double bytes = measure(&loops, n_threads, buffer, 0.1);
-        double operations = measure(&loops, n_threads, NULL, 0.05);
-        if (bytes > result->read_bytes_per_second)
-            result->read_bytes_per_second = bytes;
-        if (operations > result->integer_operations_per_second)
-            result->integer_operations_per_second = operations;
-    }
-    free(buffer);
-    return result->read_bytes_per_second > 0 && result->integer_operations_per_second > 0 ? 0 : -1;
+    memset(m->buffer, 1, buffer_bytes);
+    return 0;
+}
+
+int machine_measure(machine *m)
+{
+    machine_loops loops = choose_loops();
+    worker read = { .read = loops.read, .seconds = 0.1 };
+    worker integers = { .products = loops.integers,
+                        .operations = loops.integer_operations,
+                        .seconds = 0.05 };
+    worker floats = { .products = loops.floats,
+                      .operations = loops.float_operations,
+                      .seconds = 0.05 };
+    if (keep_best(m, &read, &m->read_bytes_per_second) != 0 ||
+        keep_best(m, &integers, &m->integer_operations_per_second) != 0 ||
+        keep_best(m, &floats, &m->float_operations_per_second) != 0)
+        return -1;
+    return 0;
+}
+
+void machine_end(machine *m)
+{
+    free(m->buffer);
+    m->buffer = NULL;
 }

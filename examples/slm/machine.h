@@ -5,14 +5,25 @@
 
 #include <stdint.h>
 
+/* The best that was seen so far: what the machine can do when nothing else disturbs it. */
 typedef struct machine {
     double read_bytes_per_second;         /* streaming a buffer too large for the caches */
     double integer_operations_per_second; /* 8-bit multiplications and additions */
+    double float_operations_per_second;   /* float32 multiplications and additions */
     const char *integer_instructions;     /* which ones; static */
+    uint32_t n_threads;
+    char *buffer;
 } machine;
 
-/* Measures with this many threads; takes about a second and 256 MiB. Returns 0, or -1 when memory or
- * threads are refused. */
-int machine_measure(uint32_t n_threads, machine *result);
+/* Takes the buffer, 256 MB. Returns 0, or -1 when there is no memory or the number of threads is too
+ * large. */
+int machine_begin(machine *m, uint32_t n_threads);
+
+/* Measures for about 0.2 seconds and keeps what is better than before. Returns 0, or -1 when threads are
+ * refused. */
+int machine_measure(machine *m);
+
+/* Gives the buffer back; the figures stay. */
+void machine_end(machine *m);
 
 #endif

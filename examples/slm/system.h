@@ -37,6 +37,10 @@ double now_seconds(void);
 /* Largest memory that the process has had, in bytes; 0 where the system does not tell. */
 uint64_t peak_resident_bytes(void);
 
+/* Takes memory that lies on large pages where the system has them; the caller frees it. NULL if there is
+ * none. */
+void *new_large_buffer(size_t bytes);
+
 /* Cores that the system offers, at least 1. */
 uint32_t core_count(void);
 

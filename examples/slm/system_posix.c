@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tool asks of a POSIX system. */
+#define _GNU_SOURCE /* madvise */
 #include "system.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,6 +78,17 @@ uint64_t peak_resident_bytes(void)
 #else
     return (uint64_t)usage.ru_maxrss * 1024;
 #endif
+}
+
+void *new_large_buffer(size_t bytes)
+{
+    void *buffer;
+    if (posix_memalign(&buffer, (size_t)2 << 20, bytes) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    (void)madvise(buffer, bytes, MADV_HUGEPAGE);
+#endif
+    return buffer;
 }
 
 uint32_t core_count(void)

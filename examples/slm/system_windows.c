@@ -181,6 +181,11 @@ uint64_t peak_resident_bytes(void)
     return counters.PeakWorkingSetSize;
 }
 
+void *new_large_buffer(size_t bytes)
+{
+    return malloc(bytes);
+}
+
 uint32_t core_count(void)
 {
     DWORD n = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);

@@ -45,6 +45,29 @@ static uint32_t prepare_stage(slmi_exec *exec, uint32_t number)
     return slmi_rows_prepare(exec, n_rows);
 }
 
+static void add_cost(slmi_exec *exec, const slmi_stage *stage, slmi_cost *cost)
+{
+    const slmi_exec_op *op = &exec->plan->ops[stage->first];
+    if (op->kind == SLMI_EXEC_MATMUL) {
+        slmi_matmul_cost(exec, op, stage_rows(exec, stage), cost);
+    } else if (op->kind == SLMI_EXEC_ATTEND) {
+        slmi_attend_cost(exec, op, cost);
+    } else {
+        slmi_rows_cost(exec, stage, stage_rows(exec, stage), cost);
+    }
+}
+
+/* The last tile of a stage is done. */
+static void profile_stage(slmi_exec *exec, uint32_t number)
+{
+    if (exec->profile != NULL) {
+        slmi_stage_profile *profile = &exec->profile->stages[number];
+        slmi_profile_charge(exec->profile, number, exec->clock(exec->clock_ctx));
+        add_cost(exec, &exec->plan->stages[number], &profile->cost);
+        profile->n_runs++;
+    }
+}
+
 /* Opens the first stage from `number` on that has tiles. */
 static void open_stage(slmi_exec *exec, uint32_t number)
 {
@@ -72,6 +95,7 @@ static void run_tile(slmi_exec *exec, uint64_t ticket, uint32_t worker)
         slmi_rows_run(exec, stage, tile, stage_rows(exec, stage));
     }
     if (atomic_fetch_add(&exec->n_done, 1) + 1 == ticket_n_tiles(ticket)) {
+        profile_stage(exec, ticket_stage(ticket));
         open_stage(exec, ticket_stage(ticket) + 1);
     }
 }
@@ -154,6 +178,13 @@ void slmi_exec_begin(slmi_exec *exec, const slmi_batch *batch)
 int slmi_exec_run(slmi_exec *exec, uint64_t deadline)
 {
     slmi_exec_allow(exec, deadline);
+    if (exec->profile != NULL) {
+        exec->profile->since = exec->clock(exec->clock_ctx);
+    }
     slmi_pool_run(exec->pool, work, exec);
-    return ticket_stage(atomic_load(&exec->ticket)) == exec->plan->n_stages;
+    const uint32_t stage = ticket_stage(atomic_load(&exec->ticket));
+    if (exec->profile != NULL && stage < exec->plan->n_stages) {
+        slmi_profile_charge(exec->profile, stage, exec->clock(exec->clock_ctx));
+    }
+    return stage == exec->plan->n_stages;
 }

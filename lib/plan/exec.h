@@ -9,7 +9,7 @@
 #define SLMI_PLAN_EXEC_H
 
 #include "base/pool.h"
-#include "plan/lower.h"
+#include "plan/profile.h"
 
 /* Neighbouring rows of a batch that are tokens of one sequence at ascending positions. */
 typedef struct slmi_run {
@@ -55,6 +55,7 @@ typedef struct slmi_exec {
     uint64_t (*clock)(void *ctx);
     void *clock_ctx;
     _Atomic uint32_t *cancel; /* not 0: stop soon */
+    slmi_profile *profile;    /* NULL = none */
 
     /* Stage, its number of tiles and the next tile to take, in one word so that whoever takes a tile knows
      * what it is a tile of: 16, 24 and 24 bits. Stage n_stages = done. */

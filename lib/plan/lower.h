@@ -108,6 +108,13 @@ static inline uint8_t *slmi_cache_values(const slmi_exec_plan *plan, uint8_t *pa
     return slmi_cache_keys(plan, page, slot, plan->plan->slots[slot].n_heads + head);
 }
 
+/* Keys and values of one token in a slot. */
+static inline size_t slmi_cache_token_bytes(const slmi_exec_plan *plan, uint32_t slot)
+{
+    const slmi_slot *s = &plan->plan->slots[slot];
+    return 2 * s->n_heads * slmk_kv_head_bytes(plan->kv_type, s->head_width) / SLMK_PAGE;
+}
+
 /* layout.c: gives every form of every value a place, and cache slots their offsets. */
 void slmi_layout_places(slmi_exec_plan *exec, const uint8_t *watched);
 void slmi_layout_cache(slmi_exec_plan *exec);

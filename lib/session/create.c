@@ -300,6 +300,7 @@ void slmi_session_destroy(slm_session *session)
     for (uint32_t i = 0; session->sequences != NULL && i < session->config.n_sequences; i++) {
         slmi_prefix_release(session->sequences[i].prefix);
     }
+    slmi_profile_free(session->exec.profile, &session->exec_plan, &session->alloc);
     slmi_exec_plan_free(&session->exec_plan);
     slmi_free(&session->alloc, session->arena, session->arena_bytes, SLMI_CACHE_LINE);
     slmi_alloc alloc = session->alloc;

@@ -172,3 +172,26 @@ void slmi_attend_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t til
         finish_row(exec, op, run->row + first + t, kv_head * width, m.out + (size_t)t * width, width);
     }
 }
+
+/* Keys that the token at a position sees. */
+static uint64_t keys_seen(const slmi_run *run, uint32_t position)
+{
+    const uint32_t hidden = slmi_window_page(run->window, run->sink_pages, position) - run->sink_pages;
+    return position + 1 - (position / SLMK_PAGE < run->sink_pages ? 0 : (uint64_t)hidden * SLMK_PAGE);
+}
+
+/* Scores and weighted values take a product for each key and channel. The cache is read once for each run:
+ * what its last token sees, and what is in front of that and only its first ones see. */
+void slmi_attend_cost(const slmi_exec *exec, const slmi_exec_op *op, slmi_cost *cost)
+{
+    const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
+    const uint64_t token_bytes = slmi_cache_token_bytes(exec->plan, op->slot);
+    for (uint32_t r = 0; r < exec->batch.n_runs; r++) {
+        const slmi_run *run = &exec->batch.runs[r];
+        for (uint32_t i = 0; i < run->n_rows; i++) {
+            cost->float_products +=
+                2 * keys_seen(run, run->position + i) * op->n_heads * slot->head_width;
+        }
+        cost->cache_bytes += (keys_seen(run, run->position) + run->n_rows - 1) * token_bytes;
+    }
+}

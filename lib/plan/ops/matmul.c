@@ -171,3 +171,13 @@ size_t slmi_matmul_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op)
     }
     return 2 * most * sizeof(float);
 }
+
+void slmi_matmul_cost(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows, slmi_cost *cost)
+{
+    for (uint32_t part = 0; part < op->n_parts; part++) {
+        const slmi_matrix *matrix = part_matrix(exec->plan, op, part);
+        const uint64_t products = (uint64_t)matrix->rows * matrix->cols * n_rows;
+        *(op->reads_rounded ? &cost->integer_products : &cost->float_products) += products;
+        cost->weight_bytes += matrix->n_panels * (uint64_t)matrix->panel_bytes;
+    }
+}

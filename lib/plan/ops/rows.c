@@ -129,3 +129,28 @@ void slmi_rows_run(const slmi_exec *exec, const slmi_stage *stage, uint32_t tile
         }
     }
 }
+
+/* What one row costs. A norm squares and scales, a rotation multiplies by cosine and sine, a gate by its
+ * sigmoid and by up. */
+static void add_row_cost(const slmi_exec_plan *plan, const slmi_exec_op *op, slmi_cost *cost)
+{
+    const uint64_t width = op->out == SLMI_NONE ? 0 : plan->plan->values[op->out].width;
+    if (op->kind == SLMI_EXEC_RMS_NORM || op->kind == SLMI_EXEC_ROPE || op->kind == SLMI_EXEC_SILU_MUL) {
+        cost->float_products += 2 * width;
+    } else if (op->kind == SLMI_EXEC_EMBED) {
+        cost->weight_bytes += plan->plan->matrices[op->parts[0].matrix].panel_bytes / SLMK_ROWS;
+    } else if (op->kind == SLMI_EXEC_STORE) {
+        cost->cache_bytes += slmi_cache_token_bytes(plan, op->slot);
+    }
+}
+
+void slmi_rows_cost(const slmi_exec *exec, const slmi_stage *stage, uint32_t n_rows, slmi_cost *cost)
+{
+    slmi_cost row = { 0 };
+    for (uint32_t i = 0; i < stage->n_ops; i++) {
+        add_row_cost(exec->plan, &exec->plan->ops[stage->first + i], &row);
+    }
+    cost->float_products += row.float_products * n_rows;
+    cost->weight_bytes += row.weight_bytes * n_rows;
+    cost->cache_bytes += row.cache_bytes * n_rows;
+}
