@@ -63,57 +63,106 @@ SLMK_INLINE __m512i neg_sums(const slmk_block_a *a, uint32_t n_parts, uint32_t p
                         : _mm512_slli_epi32(_mm512_set1_epi32(a->neg_sum_half[part]), shift);
 }
 
-/* acc + product of 32 weights of 16 rows and one token's 32 activations. */
-SLMK_INLINE __m512 add_block(const block_type type, const weights *w, const slmk_block_a *a,
-                             __m512 acc)
+/* Tiles: one token times one panel; a few tokens times one panel; many times two, which share what is read of
+ * the tokens. */
+#define NARROW_TOKENS 4
+#define WIDE_TOKENS 8
+#define WIDE_PANELS 2
+
+/* Adds the products of 32 weights of 16 n_panels rows and one token's 32 activations to acc [n_panels]. */
+SLMK_INLINE void add_block(const block_type type, const uint32_t n_panels, const weights *w,
+                           const slmk_block_a *a, __m512 *acc)
 {
     const __m512 a_scale = _mm512_set1_ps(a->scale);
     const int n_groups = type.n_parts == 1 ? 8 : 4;
     SLMK_UNROLL
     for (uint32_t part = 0; part < type.n_parts; part++) {
-        __m512i dot = type.offset_bits ? neg_sums(a, type.n_parts, part, type.offset_bits)
-                                       : _mm512_setzero_si512();
+        __m512i dot[WIDE_PANELS];
+        dot[0] = type.offset_bits ? neg_sums(a, type.n_parts, part, type.offset_bits)
+                                  : _mm512_setzero_si512();
+        dot[1] = dot[0];
         SLMK_UNROLL
         for (int g = 0; g < n_groups; g++) {
-            int group = (int)part * 4 + g;
-            dot = _mm512_dpbusd_epi32(dot, w->q[group], broadcast_group(a, group));
+            const int group = (int)part * 4 + g;
+            const __m512i word = broadcast_group(a, group);
+            SLMK_UNROLL
+            for (uint32_t p = 0; p < n_panels; p++) {
+                dot[p] = _mm512_dpbusd_epi32(dot[p], w[p].q[group], word);
+            }
         }
-        acc = _mm512_fmadd_ps(_mm512_mul_ps(w->scale[part], a_scale), _mm512_cvtepi32_ps(dot), acc);
-        if (type.has_min) {
-            acc = _mm512_fmadd_ps(_mm512_mul_ps(w->minus_min[part], a_scale),
-                                  _mm512_cvtepi32_ps(neg_sums(a, type.n_parts, part, 0)), acc);
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_panels; p++) {
+            acc[p] = _mm512_fmadd_ps(_mm512_mul_ps(w[p].scale[part], a_scale),
+                                     _mm512_cvtepi32_ps(dot[p]), acc[p]);
+        }
+        const __m512 neg_sum = _mm512_cvtepi32_ps(neg_sums(a, type.n_parts, part, 0));
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_panels; p++) {
+            if (type.has_min) {
+                acc[p] = _mm512_fmadd_ps(_mm512_mul_ps(w[p].minus_min[part], a_scale), neg_sum, acc[p]);
+            }
         }
     }
-    return acc;
 }
 
-/* One panel times n_tokens (a constant, at most 16) tokens. */
-SLMK_INLINE void block_tile(const block_type type, size_t panel_size, const uint8_t *panel,
-                            uint32_t k, const char *act, size_t act_stride, const uint32_t n_tokens,
-                            float *out, size_t out_stride)
+/* n_panels panels times n_tokens tokens, both constant; tokens from n_valid on stand for the last valid one. */
+SLMK_INLINE void block_tile(const block_type type, const uint32_t n_panels, size_t panel_size,
+                            const uint8_t *panels, uint32_t k, const char *act, size_t act_stride,
+                            const uint32_t n_tokens, const uint32_t n_valid, float *out,
+                            size_t out_stride)
 {
-    __m512 acc[16];
+    __m512 acc[WIDE_TOKENS][WIDE_PANELS];
     SLMK_UNROLL
     for (uint32_t t = 0; t < n_tokens; t++) {
-        acc[t] = _mm512_setzero_ps();
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_panels; p++) {
+            acc[t][p] = _mm512_setzero_ps();
+        }
     }
     const size_t block_bytes = panel_size / (k / SLMK_BLOCK);
     for (uint32_t b = 0; b < k / SLMK_BLOCK; b++) {
-        weights w;
-        for (size_t line = 0; n_tokens > 1 && line < block_bytes; line += 64) {
-            _mm_prefetch((const char *)panel + (b + FETCH_AHEAD) * block_bytes + line, _MM_HINT_T1);
+        weights w[WIDE_PANELS];
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_panels; p++) {
+            const uint8_t *panel = panels + p * panel_size;
+            for (size_t line = 0; n_tokens > 1 && line < block_bytes; line += 64) {
+                _mm_prefetch((const char *)panel + (b + FETCH_AHEAD) * block_bytes + line, _MM_HINT_T1);
+            }
+            type.unpack(panel, b, &w[p]);
         }
-        type.unpack(panel, b, &w);
         const char *block = act + b * sizeof(slmk_block_a);
         SLMK_UNROLL
         for (uint32_t t = 0; t < n_tokens; t++) {
-            acc[t] = add_block(type, &w, (const slmk_block_a *)(const void *)block, acc[t]);
-            block += act_stride;
+            add_block(type, n_panels, w, (const slmk_block_a *)(const void *)block, acc[t]);
+            block += t + 1 < n_valid ? act_stride : 0;
         }
     }
     SLMK_UNROLL
     for (uint32_t t = 0; t < n_tokens; t++) {
-        _mm512_storeu_ps(out + t * out_stride, acc[t]);
+        SLMK_UNROLL
+        for (uint32_t p = 0; p < n_panels; p++) {
+            _mm512_storeu_ps(out + p * SLMK_ROWS, acc[t][p]);
+        }
+        out += t + 1 < n_valid ? out_stride : 0;
+    }
+}
+
+/* n_panels panels times n_tokens tokens that are too few for a wide tile. */
+SLMK_INLINE void narrow_tiles(const block_type type, uint32_t n_panels, size_t panel_size,
+                              const uint8_t *panels, uint32_t k, const char *act, size_t act_stride,
+                              uint32_t n_tokens, float *out, size_t out_stride)
+{
+    for (uint32_t p = 0; p < n_panels; p++, panels += panel_size, out += SLMK_ROWS) {
+        uint32_t t = 0;
+        for (; t + 1 < n_tokens; t += NARROW_TOKENS) {
+            const uint32_t left = n_tokens - t;
+            block_tile(type, 1, panel_size, panels, k, act + t * act_stride, act_stride, NARROW_TOKENS,
+                       left < NARROW_TOKENS ? left : NARROW_TOKENS, out + t * out_stride, out_stride);
+        }
+        if (t < n_tokens) {
+            block_tile(type, 1, panel_size, panels, k, act + t * act_stride, act_stride, 1, 1,
+                       out + t * out_stride, out_stride);
+        }
     }
 }
 
@@ -121,21 +170,19 @@ SLMK_INLINE void matmul_blocks(const block_type type, size_t panel_size, const u
                                uint32_t n_panels, uint32_t k, const char *act, size_t act_stride,
                                uint32_t n_tokens, float *out, size_t out_stride)
 {
-    for (uint32_t p = 0; p < n_panels; p++, panels += panel_size, out += SLMK_ROWS) {
+    uint32_t p = 0;
+    for (; n_tokens >= WIDE_TOKENS && p + WIDE_PANELS <= n_panels; p += WIDE_PANELS) {
         uint32_t t = 0;
-        for (; t + 16 <= n_tokens; t += 16) {
-            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 16,
-                       out + t * out_stride, out_stride);
+        for (; t + WIDE_TOKENS <= n_tokens; t += WIDE_TOKENS) {
+            block_tile(type, WIDE_PANELS, panel_size, panels, k, act + t * act_stride, act_stride,
+                       WIDE_TOKENS, WIDE_TOKENS, out + t * out_stride, out_stride);
         }
-        for (; t + 4 <= n_tokens; t += 4) {
-            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 4,
-                       out + t * out_stride, out_stride);
-        }
-        for (; t < n_tokens; t++) {
-            block_tile(type, panel_size, panels, k, act + t * act_stride, act_stride, 1,
-                       out + t * out_stride, out_stride);
-        }
+        narrow_tiles(type, WIDE_PANELS, panel_size, panels, k, act + t * act_stride, act_stride,
+                     n_tokens - t, out + t * out_stride, out_stride);
+        panels += WIDE_PANELS * panel_size;
+        out += WIDE_PANELS * SLMK_ROWS;
     }
+    narrow_tiles(type, n_panels - p, panel_size, panels, k, act, act_stride, n_tokens, out, out_stride);
 }
 
 #define MATMUL_BLOCKS(name, type, unpack, n_parts, has_min, offset_bits)                           \

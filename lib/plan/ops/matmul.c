@@ -13,6 +13,9 @@
 #define TILE_ACTIVATION_BYTES (384u << 10)
 #define TILE_ROWS 256
 
+/* Rows that kernels take together. */
+#define ROW_GROUP 8
+
 /* Tiles per matrix at least, so that a few workers share it evenly. */
 #define LEAST_TILES 8
 
@@ -40,14 +43,20 @@ static uint64_t tile_products(const slmi_matrix *matrix, uint32_t level)
 static uint32_t rows_of_tile(const slmi_matrix *matrix, uint32_t n_rows, uint32_t level)
 {
     const uint32_t number = slmk_types[matrix->type].is_float ? 4 : 2;
-    const uint32_t fitting = TILE_ACTIVATION_BYTES / (matrix->cols * number) / 8 * 8;
+    const uint32_t fitting = TILE_ACTIVATION_BYTES / (matrix->cols * number) / ROW_GROUP * ROW_GROUP;
     const uint64_t by_products = tile_products(matrix, level) / (LEAST_PANELS * SLMK_ROWS * matrix->cols);
-    uint32_t rows = slmi_min_u32(TILE_ROWS, fitting < 8 ? 8 : fitting);
+    uint32_t rows = slmi_min_u32(TILE_ROWS, fitting < ROW_GROUP ? ROW_GROUP : fitting);
     if (by_products < rows) {
         rows = by_products == 0 ? 1 : (uint32_t)by_products;
     }
     const uint64_t least = (uint64_t)n_rows * matrix->n_panels / LEAST_PANELS / MOST_TILES + 1;
-    return slmi_min_u32(n_rows, slmi_max_u32(rows, (uint32_t)least));
+    rows = slmi_max_u32(rows, (uint32_t)least);
+    if (rows >= n_rows) {
+        return n_rows;
+    }
+    /* Even shares, in whole groups of what kernels take together. */
+    const uint32_t share = (n_rows + (n_rows + rows - 1) / rows - 1) / ((n_rows + rows - 1) / rows);
+    return rows < ROW_GROUP ? rows : (share + ROW_GROUP - 1) / ROW_GROUP * ROW_GROUP;
 }
 
 /* An even number, so that 32-blocks of a joined result do not straddle tiles. */
