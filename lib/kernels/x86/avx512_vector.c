@@ -5,13 +5,20 @@
 
 #define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 
-/* Rounds 16 numbers to a half block; returns their negated sum. */
-SLMK_INLINE int32_t quantize_half(__m512 x, __m512 inverse, int8_t *q)
+/* 16 numbers as bytes. None is beyond 127: the largest becomes 127 but for a rounding error. */
+SLMK_INLINE __m128i round_half(__m512 x, __m512 inverse)
 {
-    __m512i n = _mm512_cvt_roundps_epi32(_mm512_mul_ps(x, inverse), NEAREST);
-    n = _mm512_max_epi32(_mm512_min_epi32(n, _mm512_set1_epi32(127)), _mm512_set1_epi32(-127));
-    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(n));
-    return -_mm512_reduce_add_epi32(n);
+    return _mm512_cvtepi32_epi8(_mm512_cvt_roundps_epi32(_mm512_mul_ps(x, inverse), NEAREST));
+}
+
+/* Sums of the two halves of 32 bytes. */
+SLMK_INLINE void sum_halves(__m256i q, int32_t sums[2])
+{
+    __m256i x = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
+    x = _mm256_hadd_epi32(x, x);
+    x = _mm256_hadd_epi32(x, x);
+    sums[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(x));
+    sums[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(x, 1));
 }
 
 void slmk_quantize_avx512(const float *x, uint32_t n, slmk_block_a *out)
@@ -30,10 +37,14 @@ void slmk_quantize_avx512(const float *x, uint32_t n, slmk_block_a *out)
             continue;
         }
         __m512 inverse = _mm512_set1_ps(127.0f / max);
+        __m256i q = _mm256_set_m128i(round_half(second, inverse), round_half(first, inverse));
+        int32_t sums[2];
+        sum_halves(q, sums);
         out->scale = slmk_round_scale(max / 127.0f);
-        out->neg_sum_half[0] = quantize_half(first, inverse, out->q);
-        out->neg_sum_half[1] = quantize_half(second, inverse, out->q + 16);
-        out->neg_sum_128 = 128 * slmk_neg_sum(out);
+        out->neg_sum_128 = -128 * (sums[0] + sums[1]);
+        out->neg_sum_half[0] = -sums[0];
+        out->neg_sum_half[1] = -sums[1];
+        _mm256_storeu_si256((__m256i *)(void *)out->q, q);
     }
 }
 
@@ -41,25 +52,20 @@ void slmk_rms_norm_avx512(const float *x, const float *weight, float eps, uint32
 {
     __m512 lanes = _mm512_setzero_ps();
     for (uint32_t i = 0; i < n; i += 16) {
-        __m512 v = _mm512_maskz_loadu_ps(first_lanes(n - i), x + i);
+        __m512 v = load_lanes(x + i, n - i);
         lanes = _mm512_fmadd_ps(v, v, lanes);
     }
     const __m512 inverse = _mm512_set1_ps(1.0f / sqrtf(join_lanes(lanes) / (float)n + eps));
     for (uint32_t i = 0; i < n; i += 16) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), inverse);
-        v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, weight + i));
-        _mm512_mask_storeu_ps(out + i, mask, v);
+        __m512 v = _mm512_mul_ps(load_lanes(x + i, n - i), inverse);
+        store_lanes(out + i, n - i, _mm512_mul_ps(v, load_lanes(weight + i, n - i)));
     }
 }
 
 void slmk_add_avx512(const float *a, const float *b, uint32_t n, float *out)
 {
     for (uint32_t i = 0; i < n; i += 16) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i),
-                                   _mm512_maskz_loadu_ps(mask, b + i));
-        _mm512_mask_storeu_ps(out + i, mask, sum);
+        store_lanes(out + i, n - i, _mm512_add_ps(load_lanes(a + i, n - i), load_lanes(b + i, n - i)));
     }
 }
 
@@ -68,11 +74,9 @@ void slmk_silu_mul_avx512(const float *gate, const float *up, uint32_t n, float 
     const __m512 one = _mm512_set1_ps(1.0f);
     const __m512 sign = _mm512_set1_ps(-0.0f);
     for (uint32_t i = 0; i < n; i += 16) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
-        __m512 u = _mm512_maskz_loadu_ps(mask, up + i);
+        __m512 g = load_lanes(gate + i, n - i);
         __m512 y = _mm512_div_ps(g, _mm512_add_ps(one, exp_16(_mm512_xor_ps(g, sign))));
-        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(y, u));
+        store_lanes(out + i, n - i, _mm512_mul_ps(y, load_lanes(up + i, n - i)));
     }
 }
 
@@ -88,12 +92,12 @@ SLMK_INLINE void turn(__m512 *a, __m512 *b, __m512 cos, __m512 sin)
 SLMK_INLINE void rope_halves(float *x, const float *cos, const float *sin, uint32_t n_pairs)
 {
     for (uint32_t i = 0; i < n_pairs; i += 16) {
-        __mmask16 mask = first_lanes(n_pairs - i);
-        __m512 a = _mm512_maskz_loadu_ps(mask, x + i);
-        __m512 b = _mm512_maskz_loadu_ps(mask, x + n_pairs + i);
-        turn(&a, &b, _mm512_maskz_loadu_ps(mask, cos + i), _mm512_maskz_loadu_ps(mask, sin + i));
-        _mm512_mask_storeu_ps(x + i, mask, a);
-        _mm512_mask_storeu_ps(x + n_pairs + i, mask, b);
+        const uint32_t left = n_pairs - i;
+        __m512 a = load_lanes(x + i, left);
+        __m512 b = load_lanes(x + n_pairs + i, left);
+        turn(&a, &b, load_lanes(cos + i, left), load_lanes(sin + i, left));
+        store_lanes(x + i, left, a);
+        store_lanes(x + n_pairs + i, left, b);
     }
 }
 
@@ -107,17 +111,15 @@ SLMK_INLINE void rope_neighbours(float *x, const float *cos, const float *sin, u
         _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
     for (uint32_t i = 0; i < n_pairs; i += 16) {
-        uint32_t left = 2 * (n_pairs - i);
-        __mmask16 mask = first_lanes(n_pairs - i);
-        __mmask16 mask_1 = first_lanes(left);
-        __mmask16 mask_2 = left > 16 ? first_lanes(left - 16) : 0;
-        __m512 x1 = _mm512_maskz_loadu_ps(mask_1, x + 2 * i);
-        __m512 x2 = _mm512_maskz_loadu_ps(mask_2, x + 2 * i + 16);
+        const uint32_t left = n_pairs - i;
+        const uint32_t left_2 = left > 8 ? 2 * left - 16 : 0; /* numbers of the second vector */
+        __m512 x1 = load_lanes(x + 2 * i, 2 * left);
+        __m512 x2 = load_lanes(x + 2 * i + 16, left_2);
         __m512 a = _mm512_permutex2var_ps(x1, even, x2);
         __m512 b = _mm512_permutex2var_ps(x1, odd, x2);
-        turn(&a, &b, _mm512_maskz_loadu_ps(mask, cos + i), _mm512_maskz_loadu_ps(mask, sin + i));
-        _mm512_mask_storeu_ps(x + 2 * i, mask_1, _mm512_permutex2var_ps(a, low, b));
-        _mm512_mask_storeu_ps(x + 2 * i + 16, mask_2, _mm512_permutex2var_ps(a, high, b));
+        turn(&a, &b, load_lanes(cos + i, left), load_lanes(sin + i, left));
+        store_lanes(x + 2 * i, 2 * left, _mm512_permutex2var_ps(a, low, b));
+        store_lanes(x + 2 * i + 16, left_2, _mm512_permutex2var_ps(a, high, b));
     }
 }
 
@@ -154,11 +156,10 @@ float slmk_exp_sum_avx512(const float *x, uint32_t n, float max, float *out)
     const __m512 max_16 = _mm512_set1_ps(max);
     __m512 lanes = _mm512_setzero_ps();
     for (uint32_t i = 0; i < n; i += 16) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512 e = exp_16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), max_16));
-        lanes = _mm512_mask_add_ps(lanes, mask, lanes, e);
+        __m512 e = exp_16(_mm512_sub_ps(load_lanes(x + i, n - i), max_16));
+        lanes = _mm512_mask_add_ps(lanes, first_lanes(n - i), lanes, e);
         if (out) {
-            _mm512_mask_storeu_ps(out + i, mask, e);
+            store_lanes(out + i, n - i, e);
         }
     }
     return join_lanes(lanes);
