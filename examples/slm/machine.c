@@ -19,7 +19,8 @@ enum { MAX_THREADS = 256, N_CHAINS = 12, CHUNK = 1 << 22 };
 #define FOR_EACH_CHAIN(DO) \
     DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
 
-static const size_t buffer_bytes = (size_t)256 << 20;
+/* Servers have hundreds of megabytes of cache. Half of it, and so on, where there is no memory for it. */
+static const size_t most_buffer_bytes = (size_t)1 << 30, least_buffer_bytes = (size_t)32 << 20;
 
 /* ---- the loops: each returns something that depends on all its work, so that none is left out ---- */
 
@@ -273,7 +274,7 @@ static void work(void *argument)
 static int keep_best(const machine *m, const worker *like, double *best)
 {
     worker workers[MAX_THREADS];
-    size_t part_bytes = buffer_bytes / m->n_threads / 4096 * 4096;
+    size_t part_bytes = m->buffer_bytes / m->n_threads / 4096 * 4096;
     double sum = 0;
     for (uint32_t i = 0; i < m->n_threads; i++) {
         workers[i] = *like;
@@ -294,10 +295,13 @@ int machine_begin(machine *m, uint32_t n_threads)
     *m = (machine){ .n_threads = n_threads, .integer_instructions = choose_loops().name };
     if (n_threads == 0 || n_threads > MAX_THREADS)
         return -1;
-    m->buffer = new_large_buffer(buffer_bytes);
-    if (!m->buffer)
-        return -1;
-    memset(m->buffer, 1, buffer_bytes);
+    m->buffer_bytes = most_buffer_bytes;
+    while (!(m->buffer = new_large_buffer(m->buffer_bytes))) {
+        m->buffer_bytes /= 2;
+        if (m->buffer_bytes < least_buffer_bytes)
+            return -1;
+    }
+    memset(m->buffer, 1, m->buffer_bytes);
     return 0;
 }
 

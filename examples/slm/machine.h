@@ -3,6 +3,7 @@
 #ifndef MACHINE_H
 #define MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* The best that was seen so far: what the machine can do when nothing else disturbs it. */
@@ -13,9 +14,10 @@ typedef struct machine {
     const char *integer_instructions;     /* which ones; static */
     uint32_t n_threads;
     char *buffer;
+    size_t buffer_bytes;
 } machine;
 
-/* Takes the buffer, 256 MB. Returns 0, or -1 when there is no memory or the number of threads is too
+/* Takes a buffer, 1 GiB if there is so much memory. Returns 0, or -1 when there is no memory or the number of threads is too
  * large. */
 int machine_begin(machine *m, uint32_t n_threads);
 
