@@ -132,6 +132,19 @@ static int may_go_on(const void *ctx)
     return ticket_stage(atomic_load(&w->exec->ticket)) != w->stage || atomic_load(&w->exec->stop) != 0;
 }
 
+/* Of what the next stage will read, whoever waits for it may fetch something meanwhile. */
+static void fetch_ahead(slmi_exec *exec, const waiting *w)
+{
+    const uint32_t next = w->stage + 1;
+    if (next < exec->plan->n_stages) {
+        const slmi_stage *stage = &exec->plan->stages[next];
+        const slmi_exec_op *op = &exec->plan->ops[stage->first];
+        if (op->kind == SLMI_EXEC_MATMUL) {
+            slmi_matmul_fetch(exec, op, stage_rows(exec, stage), may_go_on, w);
+        }
+    }
+}
+
 static void work(void *ctx, uint32_t worker)
 {
     slmi_exec *exec = ctx;
@@ -149,6 +162,7 @@ static void work(void *ctx, uint32_t worker)
             run_tile(exec, ticket, worker);
             owes_tile = 0;
         } else {
+            fetch_ahead(exec, &next);
             slmi_gate_wait(&exec->gate, may_go_on, &next);
         }
     }

@@ -13,6 +13,9 @@
 #define TILE_ACTIVATION_BYTES (384u << 10)
 #define TILE_ROWS 256
 
+#define FETCHED_ROWS 4
+#define FETCHED_AT_ONCE 1024
+
 /* Rows that kernels take together. */
 #define ROW_GROUP 8
 
@@ -188,5 +191,24 @@ void slmi_matmul_cost(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n_
         const uint64_t products = (uint64_t)matrix->rows * matrix->cols * n_rows;
         *(op->reads_rounded ? &cost->integer_products : &cost->float_products) += products;
         cost->weight_bytes += matrix->n_panels * (uint64_t)matrix->panel_bytes;
+    }
+}
+
+/* The second tile: the first one is taken by whoever opens the stage. */
+void slmi_matmul_fetch(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows,
+                       int (*is_open)(const void *ctx), const void *ctx)
+{
+    const slmi_matrix *matrix = part_matrix(exec->plan, op, 0);
+    if (n_rows > FETCHED_ROWS) {
+        return;
+    }
+    const uint32_t panels = panels_of_tile(matrix, n_rows, exec->kernels->level);
+    const size_t bytes = panels * matrix->panel_bytes;
+    const uint8_t *data = matrix->panels + bytes;
+    const size_t size = slmi_min_u32(2 * panels, matrix->n_panels) * matrix->panel_bytes;
+    for (size_t at = bytes; at < size && !is_open(ctx); at += FETCHED_AT_ONCE) {
+        for (size_t line = 0; line < FETCHED_AT_ONCE; line += SLMI_CACHE_LINE) {
+            __builtin_prefetch(data + at - bytes + line, 0, 2);
+        }
     }
 }

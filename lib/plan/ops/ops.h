@@ -16,6 +16,10 @@ void slmi_rows_cost(const slmi_exec *exec, const slmi_stage *stage, uint32_t n_r
 uint32_t slmi_matmul_prepare(slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows);
 void slmi_matmul_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t tile, uint8_t *scratch);
 size_t slmi_matmul_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op);
+
+/* Fetches weights into the cache until is_open(ctx), if the op will be bound by reading them. */
+void slmi_matmul_fetch(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows,
+                       int (*is_open)(const void *ctx), const void *ctx);
 void slmi_matmul_cost(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows, slmi_cost *cost);
 
 /* Attention: a tile is one kv head for some tokens of one sequence. */
