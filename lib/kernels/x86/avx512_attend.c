@@ -18,6 +18,12 @@ typedef struct tile {
     float weights[MAX_ROWS][SLMK_PAGE][MAX_BLOCKS]; /* Q8, Q4: p times the scales of some blocks */
 } tile;
 
+/* Lanes of keys [key, key + 16) that are among the first n. */
+SLMK_INLINE __mmask16 lanes_below(uint32_t key, uint32_t n)
+{
+    return n > key ? first_lanes(n - key) : 0;
+}
+
 SLMK_INLINE __m512 load_kv(const void *values, const uint32_t kv_type, size_t at)
 {
     return kv_type == SLMK_KV_F32 ? _mm512_loadu_ps((const float *)values + at)
@@ -165,40 +171,91 @@ SLMK_INLINE void score_panels(tile *work, const uint32_t kv_type, const uint32_t
     }
 }
 
-/* Scores of row r of the tile to weights; merges maximum and sum. */
-static void softmax_row(tile *work, uint32_t r)
+/* Four vectors of 16 lanes to vectors of four rows: lane i and i + 8 of each joined by `join`, then i and
+ * i + 4. */
+#define JOIN_ROWS(join_8, join_4, lanes, four)                                                     \
+    SLMK_UNROLL                                                                                    \
+    for (uint32_t r = 0; r < MAX_ROWS; r++) {                                                      \
+        const __m256 eight =                                                                       \
+            join_8(_mm512_castps512_ps256(lanes[r]), _mm512_extractf32x8_ps(lanes[r], 1));         \
+        four[r] = join_4(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));          \
+    }                                                                                              \
+    _MM_TRANSPOSE4_PS(four[0], four[1], four[2], four[3])
+
+/* The maximum of each row's 16 lanes. */
+SLMK_INLINE __m128 max_of_rows(const __m512 lanes[MAX_ROWS])
+{
+    __m128 four[MAX_ROWS];
+    JOIN_ROWS(_mm256_max_ps, _mm_max_ps, lanes, four);
+    return _mm_max_ps(_mm_max_ps(four[0], four[2]), _mm_max_ps(four[1], four[3]));
+}
+
+/* join_lanes of each row. */
+SLMK_INLINE __m128 sum_of_rows(const __m512 lanes[MAX_ROWS])
+{
+    __m128 four[MAX_ROWS];
+    JOIN_ROWS(_mm256_add_ps, _mm_add_ps, lanes, four);
+    return _mm_add_ps(_mm_add_ps(four[0], four[2]), _mm_add_ps(four[1], four[3]));
+}
+
+/* Merges the rows' maxima and sums of this page, and leaves the factors for their values. A row that sees no
+ * key stays as it is. */
+SLMK_INLINE void merge_sums(tile *work, const uint32_t n_rows, __m128 max, __m128 sum)
 {
     const slmk_attend *job = work->job;
-    const uint32_t row = work->row + r;
-    const uint32_t n = job->n_keys[row];
-    if (n == 0) { /* nothing changes */
-        work->old_factor[r] = 1;
-        work->new_factor[r] = 0;
-        return;
+    __mmask8 seen = 0;
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < n_rows; r++) {
+        seen |= (__mmask8)((job->n_keys[work->row + r] != 0) << r);
     }
-    __m512 largest = _mm512_set1_ps(-INFINITY);
-    for (uint32_t key = 0; key < n; key += 16) {
-        __mmask16 mask = first_lanes(n - key);
-        largest = _mm512_mask_max_ps(largest, mask, _mm512_loadu_ps(work->p[r] + key), largest);
+    const __m128 old_max = _mm_maskz_loadu_ps(seen, job->max + work->row);
+    const __m128 all_max = _mm_max_ps(old_max, max);
+    const __m512 differences =
+        _mm512_castps256_ps512(_mm256_set_m128(_mm_sub_ps(max, all_max), _mm_sub_ps(old_max, all_max)));
+    const __m256 factors = _mm512_castps512_ps256(exp_16(differences));
+    const __m128 old_factor =
+        _mm_mask_mov_ps(_mm_set1_ps(1), seen, _mm256_castps256_ps128(factors));
+    const __m128 new_factor = _mm_maskz_mov_ps(seen, _mm256_extractf128_ps(factors, 1));
+    const __m128 old_sum = _mm_maskz_loadu_ps(seen, job->sum + work->row);
+    _mm_mask_storeu_ps(job->max + work->row, seen, all_max);
+    _mm_mask_storeu_ps(job->sum + work->row, seen,
+                       _mm_fmadd_ps(old_sum, old_factor, _mm_mul_ps(sum, new_factor)));
+    _mm_storeu_ps(work->old_factor, old_factor);
+    _mm_storeu_ps(work->new_factor, new_factor);
+}
+
+/* Scores of the tile's rows to weights, all rows side by side. */
+SLMK_INLINE void softmax_tile(tile *work, const uint32_t n_rows)
+{
+    const uint32_t *n_keys = work->job->n_keys + work->row;
+    __m512 largest[MAX_ROWS], lanes[MAX_ROWS];
+    SLMK_UNROLL
+    for (uint32_t r = 0; r < MAX_ROWS; r++) {
+        largest[r] = _mm512_set1_ps(-INFINITY);
+        lanes[r] = _mm512_setzero_ps();
     }
-    const float max = _mm512_reduce_max_ps(largest);
-    __m512 lanes = _mm512_setzero_ps();
-    for (uint32_t key = 0; key < n; key += 16) {
-        __mmask16 mask = first_lanes(n - key);
-        __m512 score = _mm512_loadu_ps(work->p[r] + key);
-        __m512 p = exp_16(_mm512_sub_ps(score, _mm512_set1_ps(max)));
-        lanes = _mm512_mask_add_ps(lanes, mask, lanes, p);
-        _mm512_storeu_ps(work->p[r] + key, p);
+    for (uint32_t key = 0; key < work->n_max; key += 16) {
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const __mmask16 mask = lanes_below(key, n_keys[r]);
+            const __m512 score = _mm512_loadu_ps(work->p[r] + key);
+            largest[r] = _mm512_mask_max_ps(largest[r], mask, score, largest[r]);
+        }
     }
-    const float all_max = job->max[row] > max ? job->max[row] : max;
-    const __m512 both = _mm512_set_ps(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, max - all_max,
-                                      job->max[row] - all_max);
-    const __m128 factors = _mm512_castps512_ps128(exp_16(both));
-    work->old_factor[r] = _mm_cvtss_f32(factors);
-    work->new_factor[r] = _mm_cvtss_f32(_mm_movehdup_ps(factors));
-    job->max[row] = all_max;
-    job->sum[row] =
-        slmk_fmaf(job->sum[row], work->old_factor[r], join_lanes(lanes) * work->new_factor[r]);
+    const __m128 max = max_of_rows(largest);
+    float row_max[MAX_ROWS];
+    _mm_storeu_ps(row_max, max);
+    for (uint32_t key = 0; key < work->n_max; key += 16) {
+        SLMK_UNROLL
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const __mmask16 mask = lanes_below(key, n_keys[r]);
+            const __m512 score = _mm512_loadu_ps(work->p[r] + key);
+            const __m512 p = exp_16(_mm512_sub_ps(score, _mm512_set1_ps(row_max[r])));
+            lanes[r] = _mm512_mask_add_ps(lanes[r], mask, lanes[r], p);
+            _mm512_storeu_ps(work->p[r] + key, p);
+        }
+    }
+    merge_sums(work, n_rows, max, sum_of_rows(lanes));
 }
 
 /* Merges vector c of this page's weighted values into the running sums of channels from `channel` on. */
@@ -378,9 +435,7 @@ SLMK_INLINE void attend_tile(const slmk_attend *job, const uint32_t kv_type, con
     } else {
         score_panels(&work, kv_type, n_rows, 4);
     }
-    for (uint32_t r = 0; r < n_rows; r++) {
-        softmax_row(&work, r);
-    }
+    softmax_tile(&work, n_rows);
     if (slmk_kv_has_blocks(kv_type)) {
         value_blocks(&work, kv_type, n_rows);
     } else {
