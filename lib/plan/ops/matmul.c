@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Matrix products of one input with up to three matrices; gate and up may join into silu(gate) * up. */
+#include <string.h>
+
 #include "base/bytes.h"
 #include "plan/ops/ops.h"
 
@@ -134,13 +136,14 @@ static void multiply_gated(const slmi_exec *exec, const slmi_exec_op *op, tile_w
     multiply(exec, op, w, up, stride);
     const uint32_t first = w->panel * SLMK_ROWS;
     const uint32_t width = slmi_min_u32(stride, exec->plan->plan->values[op->out].width - first);
-    for (uint32_t t = 0; t < w->n_rows; t++) {
-        float *row = op->writes_float ? slmi_exec_float(exec, op->out, w->row + t) + first
-                                      : gate + t * stride;
-        exec->kernels->silu_mul(gate + t * stride, up + t * stride, width, row);
+    exec->kernels->silu_mul(gate, up, w->n_rows * stride, gate);
+    for (uint32_t t = 0; t < w->n_rows; t++, gate += stride) {
+        if (op->writes_float) {
+            memcpy(slmi_exec_float(exec, op->out, w->row + t) + first, gate, width * sizeof(float));
+        }
         if (op->writes_rounded) {
-            exec->kernels->quantize(row, width, slmi_exec_rounded(exec, op->out, w->row + t) +
-                                                    first / SLMK_BLOCK);
+            exec->kernels->quantize(gate, width, slmi_exec_rounded(exec, op->out, w->row + t) +
+                                                     first / SLMK_BLOCK);
         }
     }
 }
