@@ -17,8 +17,8 @@ typedef struct machine {
     size_t buffer_bytes;
 } machine;
 
-/* Takes a buffer, 1 GiB if there is so much memory. Returns 0, or -1 when there is no memory or the number of threads is too
- * large. */
+/* Takes a buffer, 1 GiB if there is so much memory. Returns 0, or -1 when there is no memory or the number
+ * of threads is too large. */
 int machine_begin(machine *m, uint32_t n_threads);
 
 /* Measures for about 0.2 seconds and keeps what is better than before. Returns 0, or -1 when threads are

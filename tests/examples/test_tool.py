@@ -272,8 +272,17 @@ def test_bench_json(slm):
     for name in ("prefill_tokens_per_second", "decode_tokens_per_second", "load_seconds",
                  "peak_resident_bytes", "machine_read_bytes_per_second",
                  "machine_integer_operations_per_second", "prefill_integer_peak_share",
-                 "decode_read_bandwidth_share"):
+                 "machine_float_operations_per_second", "decode_read_bandwidth_share"):
         assert figures[name] > 0
+    for phase, tokens in (("prefill", 32), ("decode", 8)):
+        names = [op["name"] for op in figures[phase]["ops"]]
+        assert "attn" in names and len(set(names)) == len(names)
+        whole = figures[phase]["all"]
+        assert sum(op["seconds"] for op in figures[phase]["ops"]) <= whole["seconds"]
+        assert figures[phase]["products"]["integer_operations"] == whole["integer_operations"] > 0
+        assert whole["read_bytes"] > 0 and 0 < whole["integer_peak_share"] < 2
+        assert whole["seconds"] == pytest.approx(
+            2 * tokens / figures[phase + "_tokens_per_second"], rel=0.01)
 
 
 # ---- slm eval ----

@@ -28,8 +28,9 @@ SLMK_INLINE __mmask16 first_lanes(uint32_t n)
     return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
 }
 
-/* Loads and stores of the first n of 16 lanes, all for n >= 16; lanes that are not loaded are 0. A whole vector
- * goes without a mask: what a masked store wrote cannot be loaded again before it has left the store queue. */
+/* Loads and stores of the first n of 16 lanes, all for n >= 16; lanes that are not loaded are 0. A whole
+ * vector goes without a mask: what a masked store wrote can be loaded only once it has left the store
+ * queue. */
 SLMK_INLINE __m512 load_lanes(const float *p, uint32_t n)
 {
     return n >= 16 ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(first_lanes(n), p);

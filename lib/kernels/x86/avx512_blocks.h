@@ -105,7 +105,8 @@ SLMK_INLINE void add_block(const block_type type, const uint32_t n_panels, const
     }
 }
 
-/* n_panels panels times n_tokens tokens, both constant; tokens from n_valid on stand for the last valid one. */
+/* n_panels panels times n_tokens tokens, both constant; tokens from n_valid on stand for the last valid
+ * one. */
 SLMK_INLINE void block_tile(const block_type type, const uint32_t n_panels, size_t panel_size,
                             const uint8_t *panels, uint32_t k, const char *act, size_t act_stride,
                             const uint32_t n_tokens, const uint32_t n_valid, float *out,
