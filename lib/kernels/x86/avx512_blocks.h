@@ -5,9 +5,9 @@
 
 #include "kernels/x86/avx512.h"
 
-/* Blocks that are fetched ahead of use, to the second cache: with few tokens a panel is walked once, and so
- * slowly that the processor's own prefetching lags behind. 8 to 32 were equally good, fewer came late. One
- * token alone is bound by reading anyhow. */
+/* Blocks that are fetched ahead of use, to the second cache: with few tokens a panel is walked once or twice,
+ * and so slowly that the processor's own prefetching lags behind. 8 to 32 were equally good, fewer came late.
+ * One token alone is bound by reading anyhow. */
 #define FETCH_AHEAD 16
 
 /* 32 weights of 16 rows: lane r of a vector is row r. */
@@ -105,12 +105,19 @@ SLMK_INLINE void add_block(const block_type type, const uint32_t n_panels, const
     }
 }
 
-/* n_panels panels times n_tokens tokens, both constant; tokens from n_valid on stand for the last valid
- * one. */
+SLMK_INLINE void fetch(const uint8_t *from, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += 64) {
+        _mm_prefetch((const char *)from + line, _MM_HINT_T1);
+    }
+}
+
+/* n_panels panels times n_tokens tokens, both constant; tokens from n_valid on stand for the last valid one.
+ * The first tile of some panels fetches the ones that follow. */
 SLMK_INLINE void block_tile(const block_type type, const uint32_t n_panels, size_t panel_size,
                             const uint8_t *panels, uint32_t k, const char *act, size_t act_stride,
-                            const uint32_t n_tokens, const uint32_t n_valid, float *out,
-                            size_t out_stride)
+                            const uint32_t n_tokens, const uint32_t n_valid, const int is_first,
+                            float *out, size_t out_stride)
 {
     __m512 acc[WIDE_TOKENS][WIDE_PANELS];
     SLMK_UNROLL
@@ -120,14 +127,17 @@ SLMK_INLINE void block_tile(const block_type type, const uint32_t n_panels, size
             acc[t][p] = _mm512_setzero_ps();
         }
     }
-    const size_t block_bytes = panel_size / (k / SLMK_BLOCK);
-    for (uint32_t b = 0; b < k / SLMK_BLOCK; b++) {
+    const uint32_t n_blocks = k / SLMK_BLOCK;
+    const size_t block_bytes = panel_size / n_blocks;
+    for (uint32_t b = 0; b < n_blocks; b++) {
         weights w[WIDE_PANELS];
         SLMK_UNROLL
         for (uint32_t p = 0; p < n_panels; p++) {
             const uint8_t *panel = panels + p * panel_size;
-            for (size_t line = 0; n_tokens > 1 && line < block_bytes; line += 64) {
-                _mm_prefetch((const char *)panel + (b + FETCH_AHEAD) * block_bytes + line, _MM_HINT_T1);
+            if (is_first && n_tokens > 1) {
+                fetch(panel + (b + FETCH_AHEAD) * block_bytes +
+                          (b + FETCH_AHEAD < n_blocks ? 0 : (n_panels - 1) * panel_size),
+                      block_bytes);
             }
             type.unpack(panel, b, &w[p]);
         }
@@ -158,10 +168,11 @@ SLMK_INLINE void narrow_tiles(const block_type type, uint32_t n_panels, size_t p
         for (; t + 1 < n_tokens; t += NARROW_TOKENS) {
             const uint32_t left = n_tokens - t;
             block_tile(type, 1, panel_size, panels, k, act + t * act_stride, act_stride, NARROW_TOKENS,
-                       left < NARROW_TOKENS ? left : NARROW_TOKENS, out + t * out_stride, out_stride);
+                       left < NARROW_TOKENS ? left : NARROW_TOKENS, t == 0, out + t * out_stride,
+                       out_stride);
         }
         if (t < n_tokens) {
-            block_tile(type, 1, panel_size, panels, k, act + t * act_stride, act_stride, 1, 1,
+            block_tile(type, 1, panel_size, panels, k, act + t * act_stride, act_stride, 1, 1, t == 0,
                        out + t * out_stride, out_stride);
         }
     }
@@ -176,7 +187,7 @@ SLMK_INLINE void matmul_blocks(const block_type type, size_t panel_size, const u
         uint32_t t = 0;
         for (; t + WIDE_TOKENS <= n_tokens; t += WIDE_TOKENS) {
             block_tile(type, WIDE_PANELS, panel_size, panels, k, act + t * act_stride, act_stride,
-                       WIDE_TOKENS, WIDE_TOKENS, out + t * out_stride, out_stride);
+                       WIDE_TOKENS, WIDE_TOKENS, t == 0, out + t * out_stride, out_stride);
         }
         narrow_tiles(type, WIDE_PANELS, panel_size, panels, k, act + t * act_stride, act_stride,
                      n_tokens - t, out + t * out_stride, out_stride);
