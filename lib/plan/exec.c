@@ -68,6 +68,14 @@ static void profile_stage(slmi_exec *exec, uint32_t number)
     }
 }
 
+/* Hands out the tiles of a stage. */
+static void open_tiles(slmi_exec *exec, uint32_t number, uint32_t n_tiles)
+{
+    atomic_store(&exec->n_done, 0);
+    atomic_store(&exec->ticket, (uint64_t)number << 2 * TILE_BITS | (uint64_t)n_tiles << TILE_BITS);
+    slmi_gate_wake(&exec->gate);
+}
+
 /* Opens the first stage from `number` on that has tiles. */
 static void open_stage(slmi_exec *exec, uint32_t number)
 {
@@ -76,9 +84,20 @@ static void open_stage(slmi_exec *exec, uint32_t number)
         n_tiles = prepare_stage(exec, number);
         number += n_tiles == 0;
     }
-    atomic_store(&exec->n_done, 0);
-    atomic_store(&exec->ticket, (uint64_t)number << 2 * TILE_BITS | (uint64_t)n_tiles << TILE_BITS);
-    slmi_gate_wake(&exec->gate);
+    open_tiles(exec, number, n_tiles);
+}
+
+/* The tiles of a stage are done: it is run again for the rest of its work, or the next one is opened. */
+static void end_tiles(slmi_exec *exec, uint32_t number)
+{
+    const slmi_exec_op *op = &exec->plan->ops[exec->plan->stages[number].first];
+    const uint32_t n_tiles = op->kind == SLMI_EXEC_ATTEND ? slmi_attend_again(exec) : 0;
+    if (n_tiles > 0) {
+        open_tiles(exec, number, n_tiles);
+        return;
+    }
+    profile_stage(exec, number);
+    open_stage(exec, number + 1);
 }
 
 static void run_tile(slmi_exec *exec, uint64_t ticket, uint32_t worker)
@@ -95,8 +114,7 @@ static void run_tile(slmi_exec *exec, uint64_t ticket, uint32_t worker)
         slmi_rows_run(exec, stage, tile, stage_rows(exec, stage));
     }
     if (atomic_fetch_add(&exec->n_done, 1) + 1 == ticket_n_tiles(ticket)) {
-        profile_stage(exec, ticket_stage(ticket));
-        open_stage(exec, ticket_stage(ticket) + 1);
+        end_tiles(exec, ticket_stage(ticket));
     }
 }
 
@@ -120,27 +138,23 @@ int slmi_exec_must_stop(slmi_exec *exec)
     return 0;
 }
 
-/* What a worker waits for: a stage after the one that it saw, or the end of the run. */
-typedef struct waiting {
-    const slmi_exec *exec;
-    uint32_t stage;
-} waiting;
-
+/* What a worker waits for: a tile, or the end of the run. */
 static int may_go_on(const void *ctx)
 {
-    const waiting *w = ctx;
-    return ticket_stage(atomic_load(&w->exec->ticket)) != w->stage || atomic_load(&w->exec->stop) != 0;
+    const slmi_exec *exec = ctx;
+    const uint64_t ticket = atomic_load(&exec->ticket);
+    return ticket_tile(ticket) < ticket_n_tiles(ticket) ||
+           ticket_stage(ticket) == exec->plan->n_stages || atomic_load(&exec->stop) != 0;
 }
 
 /* Of what the next stage will read, whoever waits for it may fetch something meanwhile. */
-static void fetch_ahead(slmi_exec *exec, const waiting *w)
+static void fetch_ahead(const slmi_exec *exec, uint32_t next)
 {
-    const uint32_t next = w->stage + 1;
     if (next < exec->plan->n_stages) {
         const slmi_stage *stage = &exec->plan->stages[next];
         const slmi_exec_op *op = &exec->plan->ops[stage->first];
         if (op->kind == SLMI_EXEC_MATMUL) {
-            slmi_matmul_fetch(exec, op, stage_rows(exec, stage), may_go_on, w);
+            slmi_matmul_fetch(exec, op, stage_rows(exec, stage), may_go_on, exec);
         }
     }
 }
@@ -151,8 +165,8 @@ static void work(void *ctx, uint32_t worker)
     int owes_tile = worker == 0; /* a run makes progress however short its time */
     for (;;) {
         uint64_t ticket = atomic_load(&exec->ticket);
-        const waiting next = { exec, ticket_stage(ticket) };
-        if (next.stage == exec->plan->n_stages || (!owes_tile && slmi_exec_must_stop(exec))) {
+        const uint32_t stage = ticket_stage(ticket);
+        if (stage == exec->plan->n_stages || (!owes_tile && slmi_exec_must_stop(exec))) {
             return;
         }
         if (ticket_tile(ticket) < ticket_n_tiles(ticket)) {
@@ -162,8 +176,8 @@ static void work(void *ctx, uint32_t worker)
             run_tile(exec, ticket, worker);
             owes_tile = 0;
         } else {
-            fetch_ahead(exec, &next);
-            slmi_gate_wait(&exec->gate, may_go_on, &next);
+            fetch_ahead(exec, stage + 1);
+            slmi_gate_wait(&exec->gate, may_go_on, exec);
         }
     }
 }

@@ -37,7 +37,14 @@ static void find_lifetimes(slmi_exec_plan *exec, uint32_t stage, const slmi_exec
     }
     if (op->kind == SLMI_EXEC_ROUND) {
         define_rounded(exec, op->in[0], stage);
-    } else if (op->gated || op->kind == SLMI_EXEC_ATTEND) {
+    } else if (op->kind == SLMI_EXEC_ATTEND) {
+        /* Sums on the way, with a maximum and a sum of weights for each head. */
+        const uint64_t width = slmi_round_up(exec->plan->values[op->out].width, SLMK_ROWS);
+        define(&exec->floats[op->out], (size_t)(width + 2 * op->n_heads) * sizeof(float), stage);
+        if (op->writes_rounded) {
+            define_rounded(exec, op->out, stage);
+        }
+    } else if (op->gated) {
         if (op->writes_float) {
             define_float(exec, op->out, stage);
         }

@@ -134,7 +134,6 @@ static void lower_attention(lowering *l, const slmi_op *op)
     const uint32_t group_width = op->n_heads / slot->n_heads * slot->head_width;
     attend->writes_rounded =
         l->options->fuse && l->needs_rounded[op->out] && group_width % SLMK_BLOCK == 0;
-    attend->writes_float = l->needs_float[op->out] || !attend->writes_rounded;
     if (!attend->writes_rounded) {
         add_round(l, op->out);
     }

@@ -44,7 +44,7 @@ typedef struct slmi_exec_op {
     } parts[SLMI_MATMUL_PARTS];
     uint32_t reads_rounded; /* in[0] is read in its rounded form */
     uint32_t gated;         /* `out` = silu(part 0) * part 1; the parts have no out of their own */
-    uint32_t writes_float;  /* gated MATMUL, ATTEND: `out` is wanted as float */
+    uint32_t writes_float;  /* gated MATMUL: `out` is wanted as float */
     uint32_t writes_rounded; /* gated MATMUL, ATTEND: `out` is wanted rounded */
 } slmi_exec_op;
 

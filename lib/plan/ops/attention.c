@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Attention over cache pages: page by page from the left, all query heads of a kv head together. */
+/* Attention over cache pages: page by page from the left, all query heads of a kv head together.
+ *
+ * A tile takes the tokens of its rows through some pages; what they have gathered so far lies in the rows of
+ * the result: the weighted sum of the values and, behind it, the maxima and the sums of all heads. Passes
+ * follow each other until all pages are seen. */
 #include <math.h>
 #include <string.h>
 
-#include "kernels/kv.h"
 #include "base/bytes.h"
+#include "kernels/kv.h"
 #include "plan/ops/ops.h"
 
-/* Query rows of a tile: tokens times query heads of one kv head. The more keys they see, the fewer they are,
- * so that a tile stays at about 50 us. */
+/* Query rows of a tile: tokens times query heads of one kv head. They read keys and values together, so there
+ * should not be few of them; with more keys there are fewer, or several passes, so that a tile stays at about
+ * 50 us. */
 #define MOST_QUERY_ROWS 64
-#define LEAST_QUERY_ROWS 4
+#define WANTED_QUERY_ROWS 32
 #define TILE_PRODUCTS (768u << 10) /* rows times keys times head width */
 #define TILE_PRODUCTS_SCALAR (64u << 10)
 
-enum { TOKENS }; /* exec->shape: tokens of a tile */
+enum { TOKENS, PAGES, PASS, N_PASSES }; /* exec->shape: tokens of a tile, pages of a pass, ... */
 
 /* G: query heads that share a kv head. */
 static uint32_t heads_per_group(const slmi_plan *plan, const slmi_exec_op *op)
@@ -29,55 +34,126 @@ static uint32_t tokens_of_rows(const slmi_plan *plan, const slmi_exec_op *op, ui
     return tokens == 0 ? 1 : tokens;
 }
 
-/* Most keys that a token of the batch sees. */
-static uint32_t most_keys(const slmi_batch *batch)
+/* Pages that tokens [first, first + n) of a run see: the sinks, and those from where the first token's window
+ * begins. */
+typedef struct visible_pages {
+    uint32_t n_sinks, n_skipped, n;
+} visible_pages;
+
+static visible_pages find_pages(const slmi_run *run, uint32_t first, uint32_t n)
+{
+    const uint32_t end = slmk_pages_of(run->position + first + n);
+    const uint32_t begin = slmi_window_page(run->window, run->sink_pages, run->position + first);
+    visible_pages pages = { run->sink_pages, 0, end };
+    if (end > begin) {
+        pages.n_skipped = begin - run->sink_pages;
+        pages.n = end - pages.n_skipped;
+    }
+    return pages;
+}
+
+/* Most pages that `tokens` neighbouring tokens of the batch see, and most tokens of a run, at most `tokens`. */
+static uint32_t most_pages(const slmi_batch *batch, uint32_t tokens, uint32_t *most_tokens)
 {
     uint32_t most = 0;
+    *most_tokens = 0;
     for (uint32_t r = 0; r < batch->n_runs; r++) {
         const slmi_run *run = &batch->runs[r];
-        const uint32_t seen = run->window != 0 ? run->window + run->sink_pages * SLMK_PAGE : UINT32_MAX;
-        const uint32_t keys = slmi_min_u32(run->position + run->n_rows, seen);
-        most = slmi_max_u32(most, keys);
+        for (uint32_t first = 0; first < run->n_rows; first += tokens) {
+            const uint32_t n = slmi_min_u32(tokens, run->n_rows - first);
+            most = slmi_max_u32(most, find_pages(run, first, n).n);
+            *most_tokens = slmi_max_u32(*most_tokens, n);
+        }
     }
     return most;
 }
 
-uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op)
+/* Tiles of a pass. */
+static uint32_t count_tiles(slmi_exec *exec, uint32_t n_kv_heads)
 {
-    const slmi_plan *plan = exec->plan->plan;
-    const uint64_t keys_times_width =
-        (uint64_t)most_keys(&exec->batch) * plan->slots[op->slot].head_width;
-    const uint64_t products =
-        exec->kernels->level == SLM_CPU_SCALAR ? TILE_PRODUCTS_SCALAR : TILE_PRODUCTS;
-    const uint64_t fitting = products / keys_times_width;
-    const uint32_t n_rows = fitting > MOST_QUERY_ROWS    ? MOST_QUERY_ROWS
-                            : fitting < LEAST_QUERY_ROWS ? LEAST_QUERY_ROWS
-                                                         : (uint32_t)fitting;
-    const uint32_t tokens = tokens_of_rows(plan, op, n_rows);
     uint32_t tiles = 0;
-    exec->shape[TOKENS] = tokens;
     for (uint32_t r = 0; r < exec->batch.n_runs; r++) {
+        const uint32_t tokens = exec->shape[TOKENS];
         exec->batch.run_tiles[r] = tiles;
-        tiles += (exec->batch.runs[r].n_rows + tokens - 1) / tokens * plan->slots[op->slot].n_heads;
+        tiles += (exec->batch.runs[r].n_rows + tokens - 1) / tokens * n_kv_heads;
     }
     exec->batch.run_tiles[exec->batch.n_runs] = tiles;
     return tiles;
 }
 
-/* Private scratch of a tile, R rows of queries: q [R][d], out [R][d], max, sum and n_keys [R]. */
+uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op)
+{
+    const slmi_plan *plan = exec->plan->plan;
+    const slmi_slot *slot = &plan->slots[op->slot];
+    const uint64_t row_page = (uint64_t)SLMK_PAGE * slot->head_width; /* products of a row and a page */
+    const uint64_t products =
+        exec->kernels->level == SLM_CPU_SCALAR ? TILE_PRODUCTS_SCALAR : TILE_PRODUCTS;
+    uint32_t n_tokens;
+    const uint32_t all_pages = most_pages(&exec->batch, 1, &n_tokens);
+    const uint64_t fitting = products / (row_page * all_pages);
+    const uint32_t n_rows = fitting > MOST_QUERY_ROWS     ? MOST_QUERY_ROWS
+                            : fitting < WANTED_QUERY_ROWS ? WANTED_QUERY_ROWS
+                                                          : (uint32_t)fitting;
+    exec->shape[TOKENS] = tokens_of_rows(plan, op, n_rows);
+    const uint32_t n_pages = most_pages(&exec->batch, exec->shape[TOKENS], &n_tokens);
+    const uint64_t pages = products / (row_page * n_tokens * heads_per_group(plan, op));
+    exec->shape[PAGES] = pages == 0 ? 1 : pages > n_pages ? n_pages : (uint32_t)pages;
+    exec->shape[PASS] = 0;
+    exec->shape[N_PASSES] = (n_pages + exec->shape[PAGES] - 1) / exec->shape[PAGES];
+    return count_tiles(exec, slot->n_heads);
+}
+
+uint32_t slmi_attend_again(slmi_exec *exec)
+{
+    return ++exec->shape[PASS] < exec->shape[N_PASSES] ? exec->batch.run_tiles[exec->batch.n_runs] : 0;
+}
+
+/* What a tile works on: tokens [first, first + n_tokens) of a run, for the G query heads of a kv head. */
+typedef struct tile_work {
+    const slmi_run *run;
+    uint32_t first, n_tokens;
+    uint32_t kv_head, group;
+    uint32_t d;
+    visible_pages pages;
+} tile_work;
+
+static tile_work find_tile(const slmi_exec *exec, const slmi_exec_op *op, uint32_t tile)
+{
+    const slmi_slot *slot = &exec->plan->plan->slots[op->slot];
+    uint32_t r = 0;
+    while (tile >= exec->batch.run_tiles[r + 1]) {
+        r++;
+    }
+    const slmi_run *run = &exec->batch.runs[r];
+    const uint32_t parts = (run->n_rows + exec->shape[TOKENS] - 1) / exec->shape[TOKENS];
+    tile -= exec->batch.run_tiles[r];
+    tile_work w = { .run = run, .d = slot->head_width, .group = heads_per_group(exec->plan->plan, op) };
+    w.kv_head = tile / parts; /* neighbours read the same keys */
+    w.first = tile % parts * exec->shape[TOKENS];
+    w.n_tokens = slmi_min_u32(exec->shape[TOKENS], run->n_rows - w.first);
+    w.pages = find_pages(run, w.first, w.n_tokens);
+    return w;
+}
+
+/* Private scratch: maxima and sums of the tile's rows, [n_calls][n_rows], and the keys that each row sees of a
+ * page. A call of the kernel takes the tokens of one head, or the heads of one token if there are more. */
 typedef struct tile_memory {
-    float *q, *out, *max, *sum;
+    float *max, *sum;
     uint32_t *n_keys;
+    uint32_t by_token; /* rows of a call are heads */
+    uint32_t n_calls, n_rows;
 } tile_memory;
 
-static tile_memory divide(uint8_t *scratch, uint32_t n_rows, uint32_t d)
+static tile_memory divide(uint8_t *scratch, const tile_work *w)
 {
     tile_memory m;
-    m.q = (float *)(void *)scratch;
-    m.out = m.q + (size_t)n_rows * d;
-    m.max = m.out + (size_t)n_rows * d;
-    m.sum = m.max + n_rows;
-    m.n_keys = (uint32_t *)(void *)(m.sum + n_rows);
+    const uint32_t n = w->n_tokens * w->group;
+    m.max = (float *)(void *)scratch;
+    m.sum = m.max + n;
+    m.n_keys = (uint32_t *)(void *)(m.sum + n);
+    m.by_token = w->n_tokens < w->group;
+    m.n_calls = m.by_token ? w->n_tokens : w->group;
+    m.n_rows = m.by_token ? w->group : w->n_tokens;
     return m;
 }
 
@@ -85,7 +161,49 @@ size_t slmi_attend_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op)
 {
     const uint32_t rows = tokens_of_rows(plan->plan, op, MOST_QUERY_ROWS) *
                           heads_per_group(plan->plan, op);
-    return (size_t)rows * (2 * plan->plan->slots[op->slot].head_width + 3) * sizeof(float);
+    return (size_t)rows * 3 * sizeof(float);
+}
+
+/* Where a row of the result keeps the maximum of head 0 and, n_heads further, its sum. */
+static float *row_state(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row)
+{
+    return slmi_exec_float(exec, op->out, row) +
+           slmi_round_up(exec->plan->plan->values[op->out].width, SLMK_ROWS);
+}
+
+/* Copies maxima and sums from the rows of the result to scratch, or back. */
+static void move_state(const slmi_exec *exec, const slmi_exec_op *op, const tile_work *w,
+                       const tile_memory *m, int back)
+{
+    for (uint32_t call = 0; call < m->n_calls; call++) {
+        for (uint32_t i = 0; i < m->n_rows; i++) {
+            const uint32_t token = m->by_token ? call : i, head = m->by_token ? i : call;
+            float *state = row_state(exec, op, w->run->row + w->first + token) +
+                           w->kv_head * w->group + head;
+            float *max = &m->max[call * m->n_rows + i], *sum = &m->sum[call * m->n_rows + i];
+            if (back) {
+                state[0] = *max;
+                state[op->n_heads] = *sum;
+            } else {
+                *max = state[0];
+                *sum = state[op->n_heads];
+            }
+        }
+    }
+}
+
+static void begin_rows(const slmi_exec *exec, const slmi_exec_op *op, const tile_work *w,
+                       const tile_memory *m)
+{
+    const uint32_t width = w->group * w->d;
+    for (uint32_t i = 0; i < w->n_tokens * w->group; i++) {
+        m->max[i] = -INFINITY;
+        m->sum[i] = 0.0f;
+    }
+    for (uint32_t t = 0; t < w->n_tokens; t++) {
+        memset(slmi_exec_float(exec, op->out, w->run->row + w->first + t) + w->kv_head * width, 0,
+               width * sizeof(float));
+    }
 }
 
 /* Keys of a page that the token at a position sees, from the first on. */
@@ -99,77 +217,75 @@ static uint32_t n_visible(const slmi_run *run, uint32_t page, uint32_t position)
     return slmi_min_u32(SLMK_PAGE, position + 1 - before); /* a token sees itself */
 }
 
-/* Walks the pages that the last token sees; earlier tokens see less of the last ones. */
-static void attend_pages(const slmi_exec *exec, const slmi_exec_op *op, slmk_attend *job,
-                         uint32_t *visible, const slmi_run *run, uint32_t kv_head,
-                         uint32_t position)
+static void attend_page(const slmi_exec *exec, const slmi_exec_op *op, const tile_work *w,
+                        const tile_memory *m, uint32_t page)
 {
-    const uint32_t group = heads_per_group(exec->plan->plan, op);
-    const uint32_t last = position + job->n_rows / group - 1;
-    for (uint32_t page = 0; page <= last / SLMK_PAGE; page++) {
-        if (page == run->sink_pages) { /* what the first token does not see any more, none does */
-            page = slmi_window_page(run->window, run->sink_pages, position);
+    const slmi_place *in = &exec->plan->floats[op->in[0]], *out = &exec->plan->floats[op->out];
+    const uint32_t row = w->run->row + w->first, position = w->run->position + w->first;
+    slmk_attend job = {
+        .k = slmi_cache_keys(exec->plan, w->run->pages[page], op->slot, w->kv_head),
+        .v = slmi_cache_values(exec->plan, w->run->pages[page], op->slot, w->kv_head),
+        .n_rows = m->n_rows, .d = w->d, .kv_type = exec->plan->kv_type, .scale = op->number,
+        .n_keys = m->n_keys,
+        .q_stride = m->by_token ? w->d : in->stride / sizeof(float),
+        .out_stride = m->by_token ? w->d : out->stride / sizeof(float),
+    };
+    for (uint32_t call = 0; call < m->n_calls; call++) {
+        const uint32_t token = m->by_token ? call : 0, head = m->by_token ? 0 : call;
+        const uint32_t column = (w->kv_head * w->group + head) * w->d;
+        for (uint32_t i = 0; i < m->n_rows && (call == 0 || m->by_token); i++) {
+            m->n_keys[i] = n_visible(w->run, page, position + (m->by_token ? token : i));
         }
-        job->k = slmi_cache_keys(exec->plan, run->pages[page], op->slot, kv_head);
-        job->v = slmi_cache_values(exec->plan, run->pages[page], op->slot, kv_head);
-        for (uint32_t i = 0; i < job->n_rows; i++) {
-            visible[i] = n_visible(run, page, position + i / group);
-        }
-        exec->kernels->attend(job);
+        job.q = slmi_exec_float(exec, op->in[0], row + token) + column;
+        job.out = slmi_exec_float(exec, op->out, row + token) + column;
+        job.max = m->max + call * m->n_rows;
+        job.sum = m->sum + call * m->n_rows;
+        exec->kernels->attend(&job);
     }
 }
 
-static void finish_row(const slmi_exec *exec, const slmi_exec_op *op, uint32_t row, uint32_t column,
-                       float *group_out, uint32_t width)
+static void finish_rows(const slmi_exec *exec, const slmi_exec_op *op, const tile_work *w,
+                        const tile_memory *m)
 {
-    if (op->writes_float) {
-        memcpy(slmi_exec_float(exec, op->out, row) + column, group_out, width * sizeof(float));
-    }
-    if (op->writes_rounded) {
-        exec->kernels->quantize(group_out, width,
-                                slmi_exec_rounded(exec, op->out, row) + column / SLMK_BLOCK);
+    const uint32_t width = w->group * w->d, column = w->kv_head * width;
+    for (uint32_t t = 0; t < w->n_tokens; t++) {
+        const uint32_t row = w->run->row + w->first + t;
+        float *out = slmi_exec_float(exec, op->out, row) + column;
+        for (uint32_t g = 0; g < w->group; g++) {
+            const float inverse =
+                1.0f / m->sum[m->by_token ? t * m->n_rows + g : g * m->n_rows + t];
+            for (uint32_t c = 0; c < w->d; c++) {
+                out[g * w->d + c] *= inverse;
+            }
+        }
+        if (op->writes_rounded) {
+            exec->kernels->quantize(out, width,
+                                    slmi_exec_rounded(exec, op->out, row) + column / SLMK_BLOCK);
+        }
     }
 }
 
 void slmi_attend_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t tile, uint8_t *scratch)
 {
-    const slmi_plan *plan = exec->plan->plan;
-    const slmi_slot *slot = &plan->slots[op->slot];
-    const uint32_t d = slot->head_width;
-    const uint32_t group = heads_per_group(plan, op);
-    uint32_t r = 0;
-    while (tile >= exec->batch.run_tiles[r + 1]) {
-        r++;
+    const tile_work w = find_tile(exec, op, tile);
+    const tile_memory m = divide(scratch, &w);
+    const uint32_t begin = exec->shape[PASS] * exec->shape[PAGES];
+    const uint32_t end = slmi_min_u32(begin + exec->shape[PAGES], w.pages.n);
+    if (begin >= end) {
+        return;
     }
-    const slmi_run *run = &exec->batch.runs[r];
-    tile -= exec->batch.run_tiles[r];
-    const uint32_t kv_head = tile % slot->n_heads;
-    const uint32_t first = tile / slot->n_heads * exec->shape[TOKENS];
-    const uint32_t n_tokens = slmi_min_u32(exec->shape[TOKENS], run->n_rows - first);
-    const uint32_t width = group * d;
-    const tile_memory m = divide(scratch, n_tokens * group, d);
-    for (uint32_t t = 0; t < n_tokens; t++) {
-        memcpy(m.q + (size_t)t * width,
-               slmi_exec_float(exec, op->in[0], run->row + first + t) + kv_head * width,
-               width * sizeof(float));
+    if (begin == 0) {
+        begin_rows(exec, op, &w, &m);
+    } else {
+        move_state(exec, op, &w, &m, 0);
     }
-    memset(m.out, 0, (size_t)n_tokens * width * sizeof(float));
-    for (uint32_t i = 0; i < n_tokens * group; i++) {
-        m.max[i] = -INFINITY;
-        m.sum[i] = 0.0f;
+    for (uint32_t i = begin; i < end; i++) {
+        attend_page(exec, op, &w, &m, i < w.pages.n_sinks ? i : i + w.pages.n_skipped);
     }
-    slmk_attend job = { .q = m.q, .q_stride = d, .n_rows = n_tokens * group, .d = d,
-                        .kv_type = exec->plan->kv_type, .scale = op->number, .n_keys = m.n_keys,
-                        .max = m.max, .sum = m.sum, .out = m.out, .out_stride = d };
-    attend_pages(exec, op, &job, m.n_keys, run, kv_head, run->position + first);
-    for (uint32_t i = 0; i < n_tokens * group; i++) {
-        const float inverse = 1.0f / m.sum[i];
-        for (uint32_t c = 0; c < d; c++) {
-            m.out[(size_t)i * d + c] *= inverse;
-        }
-    }
-    for (uint32_t t = 0; t < n_tokens; t++) {
-        finish_row(exec, op, run->row + first + t, kv_head * width, m.out + (size_t)t * width, width);
+    if (end == w.pages.n) {
+        finish_rows(exec, op, &w, &m);
+    } else {
+        move_state(exec, op, &w, &m, 1);
     }
 }
 

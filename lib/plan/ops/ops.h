@@ -22,8 +22,10 @@ void slmi_matmul_fetch(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n
                        int (*is_open)(const void *ctx), const void *ctx);
 void slmi_matmul_cost(const slmi_exec *exec, const slmi_exec_op *op, uint32_t n_rows, slmi_cost *cost);
 
-/* Attention: a tile is one kv head for some tokens of one sequence. */
+/* Attention: a tile is one kv head for some tokens of one sequence, over some pages. The tiles are run again
+ * for the next pages until slmi_attend_again(), which returns their number, returns 0. */
 uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op);
+uint32_t slmi_attend_again(slmi_exec *exec);
 void slmi_attend_run(const slmi_exec *exec, const slmi_exec_op *op, uint32_t tile, uint8_t *scratch);
 size_t slmi_attend_scratch(const slmi_exec_plan *plan, const slmi_exec_op *op);
 void slmi_attend_cost(const slmi_exec *exec, const slmi_exec_op *op, slmi_cost *cost);
