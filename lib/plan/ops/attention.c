@@ -12,10 +12,12 @@
 #include "plan/ops/ops.h"
 
 /* Query rows of a tile: tokens times query heads of one kv head. They read keys and values together, so there
- * should not be few of them; with more keys there are fewer, or several passes, so that a tile stays at about
- * 50 us. */
+ * should not be few of them. With more keys a tile has fewer rows, or there are several passes, so that it stays
+ * at about 50 us. */
 #define MOST_QUERY_ROWS 64
-#define WANTED_QUERY_ROWS 32
+#define LEAST_QUERY_ROWS 24
+#define QUERY_ROWS_IN_PASSES 48
+#define TOKEN_GROUP 4
 #define TILE_PRODUCTS (768u << 10) /* rows times keys times head width */
 #define TILE_PRODUCTS_SCALAR (64u << 10)
 
@@ -27,11 +29,11 @@ static uint32_t heads_per_group(const slmi_plan *plan, const slmi_exec_op *op)
     return op->n_heads / plan->slots[op->slot].n_heads;
 }
 
-/* Tokens of a tile of n_rows query rows at most. */
+/* Tokens of a tile of n_rows query rows at most: in whole groups of what kernels take together. */
 static uint32_t tokens_of_rows(const slmi_plan *plan, const slmi_exec_op *op, uint32_t n_rows)
 {
     const uint32_t tokens = n_rows / heads_per_group(plan, op);
-    return tokens == 0 ? 1 : tokens;
+    return tokens == 0 ? 1 : tokens < TOKEN_GROUP ? tokens : tokens / TOKEN_GROUP * TOKEN_GROUP;
 }
 
 /* Pages that tokens [first, first + n) of a run see: the sinks, and those from where the first token's window
@@ -91,9 +93,9 @@ uint32_t slmi_attend_prepare(slmi_exec *exec, const slmi_exec_op *op)
     uint32_t n_tokens;
     const uint32_t all_pages = most_pages(&exec->batch, 1, &n_tokens);
     const uint64_t fitting = products / (row_page * all_pages);
-    const uint32_t n_rows = fitting > MOST_QUERY_ROWS     ? MOST_QUERY_ROWS
-                            : fitting < WANTED_QUERY_ROWS ? WANTED_QUERY_ROWS
-                                                          : (uint32_t)fitting;
+    const uint32_t n_rows = fitting > MOST_QUERY_ROWS    ? MOST_QUERY_ROWS
+                            : fitting < LEAST_QUERY_ROWS ? QUERY_ROWS_IN_PASSES
+                                                         : (uint32_t)fitting;
     exec->shape[TOKENS] = tokens_of_rows(plan, op, n_rows);
     const uint32_t n_pages = most_pages(&exec->batch, exec->shape[TOKENS], &n_tokens);
     const uint64_t pages = products / (row_page * n_tokens * heads_per_group(plan, op));
