@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Speed beside llama.cpp (llama-cpp-python) on the same GGUF file: prefill and decode, interleaved.
 
-Usage: compare_llama.py [--build DIR] [--shape NAME] [--types Q8_0 Q4_0] [--rounds 5] [--json FILE].
+Usage: compare_llama.py [--build DIR] [--shape NAME] [--types Q8_0 Q4_0] [--level avx2]
+                        [--rounds 5] [--json FILE].
 Each round times ours, then theirs, so that slow spells of the machine meet both; the ratio of a round is
 ours over theirs, and the table shows medians. Both sides use the same tokens, threads and a KV cache
 in float16. It is a figure, not a test: run it on a quiet machine.
@@ -25,10 +26,10 @@ import numpy as np  # noqa: E402
 class Ours:
     """libslm by its Python package."""
 
-    def __init__(self, slm, path, n_threads, n_context):
+    def __init__(self, slm, path, n_threads, n_context, level):
         self.model = slm.Model(path)
         self.session = self.model.session(
-            n_threads=n_threads, context_length=n_context, batch_tokens=512
+            n_threads=n_threads, context_length=n_context, batch_tokens=512, cpu_level=level
         )
 
     def round(self, prompt, n_decode):
@@ -80,7 +81,7 @@ def measure(slm, arguments, path, n_vocab):
     prompt = np.random.default_rng(3).integers(0, n_vocab, arguments.prefill).tolist()
     n_context = arguments.prefill + arguments.decode + 64
     sides = [
-        Ours(slm, path, arguments.threads, n_context),
+        Ours(slm, path, arguments.threads, n_context, arguments.level),
         Theirs(path, arguments.threads, n_context),
     ]
     for side in sides:  # warm up
@@ -107,6 +108,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=128)
+    parser.add_argument("--level", default="best", help="ours uses at most these instructions")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -115,13 +117,13 @@ def main():
     folder = ROOT / ".build" / "models"
     folder.mkdir(parents=True, exist_ok=True)
     results = []
-    print(f"{arguments.shape}, {arguments.threads} threads, tokens per second (ours, llama.cpp, ratio)")
+    print(f"{arguments.shape}, {arguments.threads} threads, ours at level {arguments.level}, tokens per second (ours, llama.cpp, ratio)")
     for kind in arguments.types:
         path = folder / f"{arguments.shape}-{kind}.gguf"
         if not path.exists():
             make_models.make(arguments.shape, kind, path)
         row = measure(slm, arguments, path, models.SHAPES[arguments.shape].n_vocab)
-        row |= {"shape": arguments.shape, "type": kind, "tensors": models.tensor_types(path)}
+        row |= {"shape": arguments.shape, "level": arguments.level, "type": kind, "tensors": models.tensor_types(path)}
         results.append(row)
         for phase in ("prefill", "decode"):
             ours = row[f"{phase}_tokens_per_second"]
