@@ -166,7 +166,7 @@ SLMK_INLINE void score_panels(tile *work, const uint32_t kv_type, const uint32_t
 }
 
 /* Scores of row r of the tile to weights; merges maximum and sum. */
-static void softmax_row(tile *work, uint32_t r)
+SLMK_APART void softmax_row(tile *work, uint32_t r)
 {
     const slmk_attend *job = work->job;
     const uint32_t row = work->row + r;
@@ -202,27 +202,28 @@ static void softmax_row(tile *work, uint32_t r)
 }
 
 /* Merges vector c of this page's weighted values into the running sums of channels from `channel` on. */
-SLMK_INLINE void merge_values(const tile *work, const uint32_t n_rows, uint32_t channel,
+SLMK_INLINE void merge_values(const tile *work, uint32_t first, const uint32_t n_rows, uint32_t channel,
                               __mmask16 mask, __m512 o[MAX_ROWS][4], const uint32_t c)
 {
     const slmk_attend *job = work->job;
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
-        if (job->n_keys[work->row + r] == 0) {
+        if (job->n_keys[work->row + first + r] == 0) {
             continue;
         }
-        float *out = job->out + (work->row + r) * job->out_stride + channel;
-        const __m512 y = _mm512_mul_ps(o[r][c], _mm512_set1_ps(work->new_factor[r]));
-        const __m512 old_factor = _mm512_set1_ps(work->old_factor[r]);
+        float *out = job->out + (work->row + first + r) * job->out_stride + channel;
+        const __m512 y = _mm512_mul_ps(o[r][c], _mm512_set1_ps(work->new_factor[first + r]));
+        const __m512 old_factor = _mm512_set1_ps(work->old_factor[first + r]);
         const __m512 sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, out), old_factor, y);
         _mm512_mask_storeu_ps(out, mask, sum);
     }
 }
 
-/* Weighted values of n_rows rows and n_vectors vectors of channels from `channel` on; both numbers
- * are constant. `tail` masks the last vector. */
-SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
-                            const uint32_t n_vectors, uint32_t channel, __mmask16 tail)
+/* Weighted values of n_rows rows from row `first` of the tile on and n_vectors vectors of channels from
+ * `channel` on; both numbers are constant. `tail` masks the last vector. */
+SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, uint32_t first,
+                            const uint32_t n_rows, const uint32_t n_vectors, uint32_t channel,
+                            __mmask16 tail)
 {
     const slmk_attend *job = work->job;
     __m512 o[MAX_ROWS][4];
@@ -243,10 +244,10 @@ SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
-            if (key >= work->n_min && key >= job->n_keys[work->row + r]) {
+            if (key >= work->n_min && key >= job->n_keys[work->row + first + r]) {
                 continue;
             }
-            const __m512 p = _mm512_set1_ps(work->p[r][key]);
+            const __m512 p = _mm512_set1_ps(work->p[first + r][key]);
             SLMK_UNROLL
             for (uint32_t c = 0; c < n_vectors; c++) {
                 o[r][c] = _mm512_fmadd_ps(p, v[c], o[r][c]);
@@ -255,7 +256,7 @@ SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint
     }
     SLMK_UNROLL
     for (uint32_t c = 0; c < n_vectors; c++) {
-        merge_values(work, n_rows, channel + 16 * c, n_vectors == 1 ? tail : (__mmask16)0xffff, o, c);
+        merge_values(work, first, n_rows, channel + 16 * c, n_vectors == 1 ? tail : (__mmask16)0xffff, o, c);
     }
 }
 
@@ -277,8 +278,9 @@ SLMK_INLINE void weigh_blocks(tile *work, const uint32_t kv_type, const uint32_t
 
 /* value_tile for n_blocks whole blocks of Q8 or Q4 (constant), or one of width n < 32, from `block` on;
  * the first of them has the `at`-th weights. A block is two vectors of channels. */
-SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
-                                   const uint32_t n_blocks, uint32_t block, uint32_t at, uint32_t n)
+SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, uint32_t first,
+                                   const uint32_t n_rows, const uint32_t n_blocks, uint32_t block,
+                                   uint32_t at, uint32_t n)
 {
     const slmk_attend *job = work->job;
     const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
@@ -307,12 +309,12 @@ SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, con
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
-            if (key >= work->n_min && key >= job->n_keys[work->row + r]) {
+            if (key >= work->n_min && key >= job->n_keys[work->row + first + r]) {
                 continue;
             }
             SLMK_UNROLL
             for (uint32_t c = 0; c < 2 * n_blocks; c++) {
-                const __m512 weight = _mm512_set1_ps(work->weights[r][key][at + c / 2]);
+                const __m512 weight = _mm512_set1_ps(work->weights[first + r][key][at + c / 2]);
                 o[r][c] = _mm512_fmadd_ps(weight, v[c], o[r][c]);
             }
         }
@@ -320,7 +322,21 @@ SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, con
     SLMK_UNROLL
     for (uint32_t c = 0; c < 2 * n_blocks; c++) {
         const uint32_t channel = (block + c / 2) * SLMK_KV_BLOCK + c % 2 * second;
-        merge_values(work, n_rows, channel, c % 2 ? high_mask : low_mask, o, c);
+        merge_values(work, first, n_rows, channel, c % 2 ? high_mask : low_mask, o, c);
+    }
+}
+
+/* One block of one row after the other. */
+SLMK_APART void value_block(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                            uint32_t block, uint32_t at)
+{
+    const uint32_t n = slmk_kv_block_width(work->job->d, block);
+    for (uint32_t r = 0; r < n_rows; r++) {
+        if (kv_type == SLMK_KV_Q8) {
+            value_tile_blocks(work, SLMK_KV_Q8, r, 1, 1, block, at, n);
+        } else {
+            value_tile_blocks(work, SLMK_KV_Q4, r, 1, 1, block, at, n);
+        }
     }
 }
 
@@ -334,11 +350,27 @@ SLMK_INLINE void value_blocks(tile *work, const uint32_t kv_type, const uint32_t
         for (uint32_t at = 0; at < n;) {
             const uint32_t block = first + at;
             if (d >= (block + 2) * SLMK_KV_BLOCK && at + 2 <= n) {
-                value_tile_blocks(work, kv_type, n_rows, 2, block, at, SLMK_KV_BLOCK);
+                value_tile_blocks(work, kv_type, 0, n_rows, 2, block, at, SLMK_KV_BLOCK);
                 at += 2;
             } else {
-                value_tile_blocks(work, kv_type, n_rows, 1, block, at, slmk_kv_block_width(d, block));
+                value_block(work, kv_type, n_rows, block, at);
                 at += 1;
+            }
+        }
+    }
+}
+
+/* What is left of the channels, one row after the other. */
+SLMK_APART void last_channels(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                              uint32_t channel)
+{
+    for (; channel < work->job->d; channel += 16) {
+        const __mmask16 tail = first_lanes(work->job->d - channel);
+        for (uint32_t r = 0; r < n_rows; r++) {
+            if (kv_type == SLMK_KV_F32) {
+                value_tile(work, SLMK_KV_F32, r, 1, 1, channel, tail);
+            } else {
+                value_tile(work, SLMK_KV_F16, r, 1, 1, channel, tail);
             }
         }
     }
@@ -350,10 +382,10 @@ SLMK_INLINE void value_channels(const tile *work, const uint32_t kv_type, const 
     const uint32_t d = work->job->d;
     uint32_t channel = 0;
     for (; channel + 64 <= d; channel += 64) {
-        value_tile(work, kv_type, n_rows, 4, channel, 0xffff);
+        value_tile(work, kv_type, 0, n_rows, 4, channel, 0xffff);
     }
-    for (; channel < d; channel += 16) {
-        value_tile(work, kv_type, n_rows, 1, channel, first_lanes(d - channel));
+    if (channel < d) {
+        last_channels(work, kv_type, n_rows, channel);
     }
 }
 
