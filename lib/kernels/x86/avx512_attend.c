@@ -155,16 +155,6 @@ SLMK_INLINE void score_tile_blocks(tile *work, const uint32_t kv_type, const uin
     }
 }
 
-SLMK_INLINE void score_panels(tile *work, const uint32_t kv_type, const uint32_t n_rows,
-                              const uint32_t n_panels)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        score_tile_blocks(work, kv_type, n_rows, n_panels);
-    } else {
-        score_tile(work, kv_type, n_rows, n_panels);
-    }
-}
-
 /* Scores of row r of the tile to weights; merges maximum and sum. */
 SLMK_APART void softmax_row(tile *work, uint32_t r)
 {
@@ -405,10 +395,12 @@ SLMK_INLINE void attend_tile(const slmk_attend *job, const uint32_t kv_type, con
     if (work.n_max == 0) {
         return;
     }
-    if (work.n_max <= 2 * SLMK_ROWS) {
-        score_panels(&work, kv_type, n_rows, 2);
+    if (slmk_kv_has_blocks(kv_type)) {
+        score_tile_blocks(&work, kv_type, n_rows, 4);
+    } else if (work.n_max <= 2 * SLMK_ROWS) {
+        score_tile(&work, kv_type, n_rows, 2);
     } else {
-        score_panels(&work, kv_type, n_rows, 4);
+        score_tile(&work, kv_type, n_rows, 4);
     }
     for (uint32_t r = 0; r < n_rows; r++) {
         softmax_row(&work, r);
