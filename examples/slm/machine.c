@@ -145,6 +145,27 @@ __attribute__((target("avx512f"))) static uint64_t floats_avx512(uint64_t n)
     return (uint64_t)_mm512_cvtss_f32(all);
 }
 
+#if defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11
+#define HAVE_AVX_VNNI
+__attribute__((target("avx2,avxvnni"))) static uint64_t integers_avx_vnni(uint64_t n)
+{
+    const __m256i x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(2);
+    __m256i all = _mm256_setzero_si256();
+#define BEGIN(k) __m256i sum##k = _mm256_set1_epi32(k);
+#define ADD(k) sum##k = _mm256_dpbusd_avx_epi32(sum##k, x, y);
+#define JOIN(k) all = _mm256_xor_si256(all, sum##k);
+    FOR_EACH_CHAIN(BEGIN)
+    for (uint64_t i = 0; i < n; i++) {
+        FOR_EACH_CHAIN(ADD)
+    }
+    FOR_EACH_CHAIN(JOIN)
+#undef BEGIN
+#undef ADD
+#undef JOIN
+    return (uint64_t)_mm256_extract_epi64(all, 0);
+}
+#endif
+
 __attribute__((target("avx512f,avx512vnni"))) static uint64_t integers_avx512(uint64_t n)
 {
     const __m512i x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(2);
@@ -220,6 +241,12 @@ static machine_loops choose_loops(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         loops = (machine_loops){ read_avx2, integers_avx2, floats_avx2, 64, 16, "AVX2 vpmaddubsw" };
+#ifdef HAVE_AVX_VNNI
+    if (slm_cpu_level() == SLM_CPU_AVX_VNNI) {
+        loops.integers = integers_avx_vnni;
+        loops.name = "AVX-VNNI vpdpbusd";
+    }
+#endif
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni"))
         loops = (machine_loops){ read_avx2, integers_avx512, floats_avx512, 128, 32,
                                  "AVX-512 vpdpbusd" };

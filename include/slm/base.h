@@ -219,6 +219,7 @@ enum {
     SLM_CPU_BEST = 0,       /**< the best that this processor and operating system offer */
     SLM_CPU_SCALAR = 1,     /**< plain C, the specification */
     SLM_CPU_AVX2 = 10,      /**< x86-64 with AVX2, FMA and F16C */
+    SLM_CPU_AVX_VNNI = 15,  /**< the same with AVX-VNNI */
     SLM_CPU_AVX512 = 20,    /**< x86-64 with AVX-512 F, BW, DQ, VL and VNNI */
     SLM_CPU_NEON_DOT = 40   /**< 64-bit ARM with the dot-product extension */
 };

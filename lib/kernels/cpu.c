@@ -16,6 +16,7 @@
 #define LEAF7_EBX_AVX2 (1u << 5)
 #define LEAF7_EBX_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F DQ BW VL */
 #define LEAF7_ECX_AVX512 (1u << 11)                                  /* VNNI */
+#define LEAF7_1_EAX_AVX_VNNI (1u << 4)
 #define XCR0_AVX 0x06u                                               /* XMM, YMM */
 #define XCR0_AVX512 0xe6u                                            /* and masks, ZMM */
 
@@ -28,28 +29,32 @@ static uint32_t saved_states(void)
     return low;
 }
 
-static uint32_t detect(void)
-{
-    unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & LEAF1_ECX_AVX2_LEVEL) != LEAF1_ECX_AVX2_LEVEL) {
-        return SLM_CPU_SCALAR;
-    }
-    uint32_t states = saved_states();
-    if ((states & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
-        !(b & LEAF7_EBX_AVX2)) {
-        return SLM_CPU_SCALAR;
-    }
-    if ((states & XCR0_AVX512) == XCR0_AVX512 && (b & LEAF7_EBX_AVX512) == LEAF7_EBX_AVX512 &&
-        (c & LEAF7_ECX_AVX512)) {
-        return SLM_CPU_AVX512;
-    }
-    return SLM_CPU_AVX2;
-}
-
+/* 1 if the level's instructions are there and the system saves the registers that they use. */
 int slmk_cpu_has(uint32_t level)
 {
-    return level == SLM_CPU_SCALAR ||
-           ((level == SLM_CPU_AVX2 || level == SLM_CPU_AVX512) && level <= detect());
+    unsigned a, b, c, d;
+    if (level == SLM_CPU_SCALAR) {
+        return 1;
+    }
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & LEAF1_ECX_AVX2_LEVEL) != LEAF1_ECX_AVX2_LEVEL) {
+        return 0;
+    }
+    const uint32_t states = saved_states();
+    if ((states & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+        !(b & LEAF7_EBX_AVX2)) {
+        return 0;
+    }
+    switch (level) {
+    case SLM_CPU_AVX2:
+        return 1;
+    case SLM_CPU_AVX_VNNI: /* `a` is the last subleaf */
+        return a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & LEAF7_1_EAX_AVX_VNNI);
+    case SLM_CPU_AVX512:
+        return (states & XCR0_AVX512) == XCR0_AVX512 && (b & LEAF7_EBX_AVX512) == LEAF7_EBX_AVX512 &&
+               (c & LEAF7_ECX_AVX512);
+    default:
+        return 0;
+    }
 }
 
 #elif defined(__aarch64__) && defined(__linux__)

@@ -16,6 +16,11 @@ static const level levels[] = {
 #else
     { SLM_CPU_AVX512, "avx512", NULL },
 #endif
+#ifdef SLMK_HAVE_AVX_VNNI
+    { SLM_CPU_AVX_VNNI, "avx-vnni", slmk_table_avx_vnni },
+#else
+    { SLM_CPU_AVX_VNNI, "avx-vnni", NULL },
+#endif
 #ifdef SLMK_HAVE_AVX2
     { SLM_CPU_AVX2, "avx2", slmk_table_avx2 },
 #else

@@ -7,6 +7,7 @@ layout INCLUDE FILE PROGRAM...       PROGRAM prints FILE, and FILE has every pub
 constants INCLUDE FILE COMMAND...    FILE has every public constant with its value; COMMAND as for headers
 symbols INCLUDE MAP SHARED STATIC    prototypes, symbol map and exports name the same functions
 client PROGRAM FILE SHARED MODEL     an old client, PROGRAM, prints FILE when it runs on SHARED
+size BYTES SHARED STRIP...           SHARED has at most BYTES without its symbols; STRIP is the command
 """
 
 import difflib
@@ -160,9 +161,20 @@ def check_symbols(include, symbol_map, shared, static):
             yield f"{name} of the static library could collide with a host's name: it does not begin with slm"
 
 
+def check_size(most, shared, *strip):
+    with tempfile.TemporaryDirectory() as folder:
+        bare = pathlib.Path(folder, "bare")
+        subprocess.run([*strip, "-o", str(bare), shared], check=True)
+        size = bare.stat().st_size
+    print(f"{size} bytes, at most {most}")
+    if size > int(most):
+        yield f"{shared}: {size} bytes without symbols, at most {most}"
+
+
 def main():
     checks = {"headers": check_headers, "layout": check_layout, "constants": check_constants,
-              "symbols": check_symbols, "client": check_client}  # fmt: skip
+              "symbols": check_symbols, "client": check_client,
+              "size": check_size}  # fmt: skip
     if len(sys.argv) < 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     findings = list(checks[sys.argv[1]](*sys.argv[2:]))

@@ -53,6 +53,7 @@ static const manner manners[] = {
     { .name = "plain C", .level = SLM_CPU_SCALAR },
     { .name = "avx2", .level = SLM_CPU_AVX2 },
     { .name = "avx2, 3 threads, in company", .level = SLM_CPU_AVX2, .n_threads = 3, .n_others = 2 },
+    { .name = "avx-vnni", .level = SLM_CPU_AVX_VNNI },
     { .name = "avx512", .level = SLM_CPU_AVX512 },
     { .name = "neon", .level = SLM_CPU_NEON_DOT },
 };

@@ -159,9 +159,14 @@ static void bench_attention(const slmk_table *table, uint32_t kv_type, uint32_t 
     check_free(a.values);
 }
 
+static const char *bench_name; /* of the only level to time, or NULL */
+
 static void bench_level(const slmk_table *ref, const slmk_table *table)
 {
     (void)ref;
+    if (bench_name && strcmp(bench_name, table->name) != 0) {
+        return;
+    }
     for (uint32_t d = 64; d <= 128; d *= 2) {
         for (uint32_t kv_type = 0; kv_type < SLMK_N_KV_TYPES; kv_type++) {
             bench_attention(table, kv_type, d);
@@ -177,7 +182,8 @@ static void bench_level(const slmk_table *ref, const slmk_table *table)
     }
 }
 
-void bench_kernels(void)
+void bench_kernels(const char *level)
 {
+    bench_name = level;
     check_levels(bench_level);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/levels.h"
 #include "kernels/math.h"
 #include "slm/base.h"
 
@@ -130,7 +131,7 @@ void check_panel(int type, uint32_t k, uint32_t n_rows, uint32_t fill, void *pan
 
 void check_levels(void (*test)(const slmk_table *ref, const slmk_table *table))
 {
-    static const uint32_t levels[] = { SLM_CPU_AVX2, SLM_CPU_AVX512, SLM_CPU_NEON_DOT };
+    static const uint32_t levels[] = { SLM_CPU_AVX2, SLM_CPU_AVX_VNNI, SLM_CPU_AVX512, SLM_CPU_NEON_DOT };
     const slmk_table *ref = slmk_table_get(SLM_CPU_SCALAR);
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const slmk_table *table = slmk_table_get(levels[i]);
@@ -138,4 +139,9 @@ void check_levels(void (*test)(const slmk_table *ref, const slmk_table *table))
             test(ref, table);
         }
     }
+#ifdef CHECK_EVEX
+    if (slmk_cpu_has(SLM_CPU_AVX512) && !slmk_cpu_has(SLM_CPU_AVX_VNNI)) {
+        test(ref, check_table_evex());
+    }
+#endif
 }

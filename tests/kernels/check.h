@@ -28,7 +28,8 @@ void check_same(const float *expected, const float *got, size_t n, const char *w
 /* A panel of random rows with sane scales; `fill` < 256 sets all weight bytes to it. */
 void check_panel(int type, uint32_t k, uint32_t n_rows, uint32_t fill, void *panel);
 
-/* Calls a test for every level but the scalar one that this machine can run. */
+/* Calls a test for every level but the scalar one that this machine can run. Where it has AVX-512 but
+ * not AVX-VNNI, the kernels of AVX-VNNI run in the other's encoding. */
 void check_levels(void (*test)(const slmk_table *ref, const slmk_table *table));
 
 void test_matmul(void **state);
@@ -46,6 +47,10 @@ void test_fmaf(void **state);
 void test_halves(void **state);
 void test_levels(void **state);
 
-void bench_kernels(void);
+/* Times the kernels of a level by its name, or of all for NULL. */
+void bench_kernels(const char *level);
+
+/* AVX-VNNI's table in AVX-512's encoding (CHECK_EVEX). */
+const slmk_table *check_table_evex(void);
 
 #endif

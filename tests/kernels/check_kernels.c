@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Compares every kernel of every level with the scalar one, bit for bit; --bench times them. */
+/* Compares every kernel of every level with the scalar one, bit for bit; --bench [LEVEL] times them. */
 #include "check.h"
 
 #include <float.h>
@@ -241,7 +241,7 @@ void test_levels(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
-        bench_kernels();
+        bench_kernels(argc > 2 ? argv[2] : NULL);
         return 0;
     }
     const struct CMUnitTest tests[] = {

@@ -71,6 +71,7 @@ enum {
     SLM_CPU_BEST = 0,
     SLM_CPU_SCALAR = 1,
     SLM_CPU_AVX2 = 10,
+    SLM_CPU_AVX_VNNI = 15,
     SLM_CPU_AVX512 = 20,
     SLM_CPU_NEON_DOT = 40
 };

@@ -10,7 +10,12 @@ local lib, c_error = base.lib, base.error
 local module = {}
 
 local KV_TYPES = base.choices("SLM_KV_")
-local CPU_LEVELS = base.choices("SLM_CPU_")
+
+-- Processor levels by the names that slm.cpu_level() tells.
+local CPU_LEVELS = {}
+for _, level in pairs(base.choices("SLM_CPU_")) do
+    CPU_LEVELS[ffi.string(lib.slm_cpu_level_name(level))] = level
+end
 local LIMITS = {
     n_threads = 256, context_length = 2 ^ 32 - 1, n_sequences = 65535, pool_tokens = 2 ^ 32 - 1,
     batch_tokens = 4096, logit_rows = 2 ^ 32 - 1, top_logprobs = 64, max_memory_bytes = 2 ^ 53,

@@ -19,7 +19,7 @@ class SessionSettings(TypedDict, total=False):
     batch_tokens: int | None  # computed together at most, 1..4096; 256
     logit_rows: int | None  # rows of logits that a step can deliver; n_sequences
     kv_type: str | None  # "f32", "f16", "q8" or "q4"; f16
-    cpu_level: str | None  # "best", "scalar", "avx2", "avx512" or "neon": use at most this; best
+    cpu_level: str | None  # use at most this, one of _abi.CPU_LEVELS such as "avx2"; "best"
     top_logprobs: int | None  # largest n_top of a generation, 0..64; 0
     max_memory_bytes: int | None  # refuse to be created if more is needed; no limit
 

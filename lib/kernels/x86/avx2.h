@@ -16,9 +16,12 @@
 #else
 #define SLMK_INLINE static inline
 #endif
+/* SLMK_APART: what is not worth a copy in each place that it is called from. */
 #ifdef __clang__
+#define SLMK_APART static __attribute__((noinline))
 #define SLMK_UNROLL _Pragma("clang loop unroll(full)")
 #else
+#define SLMK_APART static __attribute__((noipa))
 #define SLMK_UNROLL _Pragma("GCC unroll 16")
 #endif
 
@@ -118,10 +121,6 @@ SLMK_INLINE __m256 exp_8(__m256 x)
 }
 
 slmk_matmul_fn slmk_matmul_f32_avx2, slmk_matmul_f16_avx2, slmk_matmul_bf16_avx2;
-slmk_matmul_fn slmk_matmul_q8_0_avx2, slmk_matmul_q4_0_avx2, slmk_matmul_q4_1_avx2;
-slmk_matmul_fn slmk_matmul_q5_0_avx2, slmk_matmul_q5_1_avx2, slmk_matmul_q2_k_avx2;
-slmk_matmul_fn slmk_matmul_q3_k_avx2, slmk_matmul_q4_k_avx2, slmk_matmul_q5_k_avx2;
-slmk_matmul_fn slmk_matmul_q6_k_avx2, slmk_matmul_iq4_nl_avx2;
 
 void slmk_quantize_avx2(const float *x, uint32_t n, slmk_block_a *out);
 void slmk_rms_norm_avx2(const float *x, const float *weight, float eps, uint32_t n, float *out);
@@ -136,5 +135,15 @@ void slmk_store_key_avx2(const float *key, uint32_t d, uint32_t kv_type, uint32_
                          void *panel);
 void slmk_store_value_avx2(const float *value, uint32_t d, uint32_t kv_type, void *row);
 void slmk_attend_avx2(const slmk_attend *job);
+
+/* What the tables of AVX2 and AVX-VNNI have in common. */
+#define SLMK_AVX2_KERNELS                                                                          \
+    .quantize = slmk_quantize_avx2, .rms_norm = slmk_rms_norm_avx2, .add = slmk_add_avx2,          \
+    .silu_mul = slmk_silu_mul_avx2, .rope = slmk_rope_avx2, .store_key = slmk_store_key_avx2,      \
+    .store_value = slmk_store_value_avx2, .attend = slmk_attend_avx2,                              \
+    .max_finite = slmk_max_finite_avx2, .exp_sum = slmk_exp_sum_avx2
+#define SLMK_AVX2_FLOAT_PRODUCTS                                                                   \
+    [SLMK_F32] = slmk_matmul_f32_avx2, [SLMK_F16] = slmk_matmul_f16_avx2,                          \
+    [SLMK_BF16] = slmk_matmul_bf16_avx2
 
 #endif

@@ -100,17 +100,12 @@ SLMK_INLINE __m256i look_up(__m128i bytes)
     return _mm256_shuffle_epi8(values, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
 }
 
-/* Code rows of a panel's block of n elements as in Q8; for Q4 they are made in `space`. */
-SLMK_INLINE const int8_t *key_codes(uint32_t kv_type, const uint8_t *codes, uint32_t n,
-                                    int8_t *space)
+/* Makes code rows of a panel's block of n elements as they are in Q8. */
+SLMK_APART void look_up_keys(const uint8_t *codes, uint32_t n, int8_t *out)
 {
-    if (kv_type == SLMK_KV_Q8) {
-        return (const int8_t *)codes;
-    }
     for (uint32_t i = 0; i < n; i += 2) {
-        store_bytes(space + i * SLMK_ROWS, look_up(load_bytes_16(codes + i / 2 * SLMK_ROWS)));
+        store_bytes(out + i * SLMK_ROWS, look_up(load_bytes_16(codes + i / 2 * SLMK_ROWS)));
     }
-    return space;
 }
 
 /* score_keys for Q8 and Q4. */
@@ -129,8 +124,11 @@ SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
         __m256 t[ROWS][MAX_VECTORS];
         SLMK_UNROLL
         for (uint32_t p = 0; p < n_vectors / 2; p++) {
-            codes[p] = key_codes(kv_type, block + p * panel_bytes + 16 * sizeof(uint16_t), n,
-                                 tl->codes[p * SLMK_ROWS]);
+            codes[p] = (const int8_t *)block + p * panel_bytes + 16 * sizeof(uint16_t);
+            if (kv_type == SLMK_KV_Q4) {
+                look_up_keys((const uint8_t *)codes[p], n, tl->codes[p * SLMK_ROWS]);
+                codes[p] = tl->codes[p * SLMK_ROWS];
+            }
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
@@ -170,7 +168,7 @@ SLMK_INLINE void score_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint3
 }
 
 /* Scores of one row become exponentials; the row's maximum and sum take them in. */
-static void soften(tile *tl, uint32_t r)
+SLMK_APART void soften(tile *tl, uint32_t r)
 {
     const slmk_attend *job = tl->job;
     const uint32_t row = tl->first + r, n = job->n_keys[row];
@@ -217,9 +215,10 @@ SLMK_INLINE void merge(const tile *tl, uint32_t r, uint32_t channel, __m256 sum)
                      _mm256_fmadd_ps(load_f32(out), _mm256_set1_ps(tl->old_factor[r]), added));
 }
 
-/* Weighted sums of 8 * n_vectors channels from `channel` on, merged into the running ones. */
-SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, uint32_t channel,
-                            uint32_t n_vectors)
+/* Weighted sums of 8 * n_vectors channels from `channel` on, merged into the running ones, of n_rows rows
+ * from `row` of the tile on. */
+SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t row, uint32_t n_rows,
+                            uint32_t channel, uint32_t n_vectors)
 {
     const slmk_attend *job = tl->job;
     __m256 acc[ROWS][MAX_VECTORS];
@@ -238,7 +237,7 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
-            __m256 weight = _mm256_set1_ps(tl->p[r][key]);
+            __m256 weight = _mm256_set1_ps(tl->p[row + r][key]);
             SLMK_UNROLL
             for (uint32_t v = 0; v < n_vectors; v++) {
                 acc[r][v] = _mm256_fmadd_ps(weight, values[v], acc[r][v]);
@@ -247,9 +246,8 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
     }
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
-        const uint32_t row = tl->first + r;
-        for (uint32_t key = tl->n_common; key < job->n_keys[row]; key++) {
-            __m256 weight = _mm256_set1_ps(tl->p[r][key]);
+        for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + row + r]; key++) {
+            __m256 weight = _mm256_set1_ps(tl->p[row + r][key]);
             SLMK_UNROLL
             for (uint32_t v = 0; v < n_vectors; v++) {
                 __m256 value = load_8(kv_type, job->v, (size_t)key * job->d + channel + 8 * v);
@@ -258,13 +256,13 @@ SLMK_INLINE void add_values(uint32_t kv_type, const tile *tl, uint32_t n_rows, u
         }
         SLMK_UNROLL
         for (uint32_t v = 0; v < n_vectors; v++) {
-            merge(tl, r, channel + 8 * v, acc[r][v]);
+            merge(tl, row + r, channel + 8 * v, acc[r][v]);
         }
     }
 }
 
 /* The same for one channel of one row. */
-SLMK_INLINE void add_value(uint32_t kv_type, const tile *tl, uint32_t r, uint32_t channel)
+SLMK_APART void add_value(uint32_t kv_type, const tile *tl, uint32_t r, uint32_t channel)
 {
     const slmk_attend *job = tl->job;
     const uint32_t row = tl->first + r;
@@ -298,10 +296,9 @@ SLMK_INLINE __m128 load_scales(const uint8_t *scales, uint32_t n)
 }
 
 /* Weights of values: p times the scales of blocks [first, first + n_blocks). */
-SLMK_INLINE void weigh_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys,
+SLMK_INLINE void weigh_blocks(size_t row_bytes, tile *tl, uint32_t n_rows, uint32_t n_keys,
                               uint32_t first, uint32_t n_blocks)
 {
-    const size_t row_bytes = slmk_kv_row_bytes(kv_type, tl->job->d);
     const uint8_t *scales = (const uint8_t *)tl->job->v + first * sizeof(uint16_t);
     for (uint32_t key = 0; key < n_keys; key++, scales += row_bytes) {
         const __m128 four = load_scales(scales, n_blocks);
@@ -350,7 +347,7 @@ typedef struct value_block {
 } value_block;
 
 /* Block b of the first n_keys values; for Q4 the codes are made in the tile. */
-SLMK_INLINE value_block find_values(uint32_t kv_type, tile *tl, uint32_t n_keys, uint32_t b)
+SLMK_APART value_block find_values(uint32_t kv_type, tile *tl, uint32_t n_keys, uint32_t b)
 {
     const uint32_t d = tl->job->d;
     const size_t row_bytes = slmk_kv_row_bytes(kv_type, d);
@@ -377,8 +374,8 @@ SLMK_INLINE value_block find_values(uint32_t kv_type, tile *tl, uint32_t n_keys,
 }
 
 /* add_values for 8 * n_vectors elements of a block from element i on. */
-SLMK_INLINE void add_codes(const tile *tl, uint32_t n_rows, const value_block *at, uint32_t i,
-                           uint32_t n_vectors)
+SLMK_INLINE void add_codes(const tile *tl, uint32_t row, uint32_t n_rows, const value_block *at,
+                           uint32_t i, uint32_t n_vectors)
 {
     const slmk_attend *job = tl->job;
     const int8_t *codes = at->codes + i;
@@ -398,7 +395,7 @@ SLMK_INLINE void add_codes(const tile *tl, uint32_t n_rows, const value_block *a
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
-            const __m256 weight = _mm256_set1_ps(tl->weights[r][key][at->weight]);
+            const __m256 weight = _mm256_set1_ps(tl->weights[row + r][key][at->weight]);
             SLMK_UNROLL
             for (uint32_t v = 0; v < n_vectors; v++) {
                 acc[r][v] = _mm256_fmadd_ps(weight, values[v], acc[r][v]);
@@ -407,8 +404,8 @@ SLMK_INLINE void add_codes(const tile *tl, uint32_t n_rows, const value_block *a
     }
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
-        for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + r]; key++) {
-            const __m256 weight = _mm256_set1_ps(tl->weights[r][key][at->weight]);
+        for (uint32_t key = tl->n_common; key < job->n_keys[tl->first + row + r]; key++) {
+            const __m256 weight = _mm256_set1_ps(tl->weights[row + r][key][at->weight]);
             SLMK_UNROLL
             for (uint32_t v = 0; v < n_vectors; v++) {
                 const __m256 value = float_codes(codes + key * at->stride + 8 * v);
@@ -417,13 +414,13 @@ SLMK_INLINE void add_codes(const tile *tl, uint32_t n_rows, const value_block *a
         }
         SLMK_UNROLL
         for (uint32_t v = 0; v < n_vectors; v++) {
-            merge(tl, r, at->channel + i + 8 * v, acc[r][v]);
+            merge(tl, row + r, at->channel + i + 8 * v, acc[r][v]);
         }
     }
 }
 
 /* The same for one element and one row. */
-SLMK_INLINE void add_code(const tile *tl, uint32_t r, const value_block *at, uint32_t i)
+SLMK_APART void add_code(const tile *tl, uint32_t r, const value_block *at, uint32_t i)
 {
     const slmk_attend *job = tl->job;
     const uint32_t row = tl->first + r;
@@ -436,27 +433,55 @@ SLMK_INLINE void add_code(const tile *tl, uint32_t r, const value_block *at, uin
     *out = slmk_fmaf(*out, tl->old_factor[r], value * tl->new_factor[r]);
 }
 
+/* What is left of a block from element i on: fewer elements than are worked on together. */
+SLMK_APART void add_last_codes(const tile *tl, uint32_t n_rows, const value_block *at, uint32_t i)
+{
+    for (uint32_t r = 0; r < n_rows; r++) {
+        uint32_t left = i;
+        for (; left + 8 <= at->n; left += 8) {
+            add_codes(tl, r, 1, at, left, 1);
+        }
+        for (; left < at->n; left++) {
+            add_code(tl, r, at, left);
+        }
+    }
+}
+
 /* All channels for Q8 and Q4. */
 SLMK_INLINE void add_blocks(uint32_t kv_type, tile *tl, uint32_t n_rows, uint32_t n_keys)
 {
     const uint32_t n_blocks = slmk_kv_n_blocks(tl->job->d), n_vectors = vectors_of(n_rows);
+    const size_t row_bytes = slmk_kv_row_bytes(kv_type, tl->job->d);
     for (uint32_t b = 0; b < n_blocks; b++) {
         if (b % MAX_BLOCKS == 0) {
             const uint32_t left = n_blocks - b;
-            weigh_blocks(kv_type, tl, n_rows, n_keys, b, left < MAX_BLOCKS ? left : MAX_BLOCKS);
+            weigh_blocks(row_bytes, tl, n_rows, n_keys, b, left < MAX_BLOCKS ? left : MAX_BLOCKS);
         }
         const value_block at = find_values(kv_type, tl, n_keys, b);
         uint32_t i = 0;
         for (; i + 8 * n_vectors <= at.n; i += 8 * n_vectors) {
-            add_codes(tl, n_rows, &at, i, n_vectors);
+            add_codes(tl, 0, n_rows, &at, i, n_vectors);
         }
-        for (; i + 8 <= at.n; i += 8) {
-            add_codes(tl, n_rows, &at, i, 1);
+        if (i < at.n) {
+            add_last_codes(tl, n_rows, &at, i);
         }
-        for (; i < at.n; i++) {
-            for (uint32_t r = 0; r < n_rows; r++) {
-                add_code(tl, r, &at, i);
+    }
+}
+
+/* What is left of the channels from i on, likewise. */
+SLMK_APART void add_last_channels(uint32_t kv_type, const tile *tl, uint32_t n_rows, uint32_t i)
+{
+    for (uint32_t r = 0; r < n_rows; r++) {
+        uint32_t left = i;
+        for (; left + 8 <= tl->job->d; left += 8) {
+            if (kv_type == SLMK_KV_F32) {
+                add_values(SLMK_KV_F32, tl, r, 1, left, 1);
+            } else {
+                add_values(SLMK_KV_F16, tl, r, 1, left, 1);
             }
+        }
+        for (; left < tl->job->d; left++) {
+            add_value(kv_type, tl, r, left);
         }
     }
 }
@@ -467,15 +492,10 @@ SLMK_INLINE void add_channels(uint32_t kv_type, const tile *tl, uint32_t n_rows)
     const uint32_t d = tl->job->d, n_vectors = vectors_of(n_rows);
     uint32_t i = 0;
     for (; i + 8 * n_vectors <= d; i += 8 * n_vectors) {
-        add_values(kv_type, tl, n_rows, i, n_vectors);
+        add_values(kv_type, tl, 0, n_rows, i, n_vectors);
     }
-    for (; i + 8 <= d; i += 8) {
-        add_values(kv_type, tl, n_rows, i, 1);
-    }
-    for (; i < d; i++) {
-        for (uint32_t r = 0; r < n_rows; r++) {
-            add_value(kv_type, tl, r, i);
-        }
+    if (i < d) {
+        add_last_channels(kv_type, tl, n_rows, i);
     }
 }
 

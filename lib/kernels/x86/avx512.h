@@ -16,9 +16,12 @@
 #else
 #define SLMK_INLINE static inline
 #endif
+/* SLMK_APART: what is not worth a copy in each place that it is called from. */
 #ifdef __clang__
+#define SLMK_APART static __attribute__((noinline))
 #define SLMK_UNROLL _Pragma("clang loop unroll(full)")
 #else
+#define SLMK_APART static __attribute__((noipa))
 #define SLMK_UNROLL _Pragma("GCC unroll 16")
 #endif
 

@@ -161,16 +161,6 @@ SLMK_INLINE void score_tile_blocks(tile *work, const uint32_t kv_type, const uin
     }
 }
 
-SLMK_INLINE void score_panels(tile *work, const uint32_t kv_type, const uint32_t n_rows,
-                              const uint32_t n_panels)
-{
-    if (slmk_kv_has_blocks(kv_type)) {
-        score_tile_blocks(work, kv_type, n_rows, n_panels);
-    } else {
-        score_tile(work, kv_type, n_rows, n_panels);
-    }
-}
-
 /* Four vectors of 16 lanes to vectors of four rows: lane i and i + 8 of each joined by `join`, then i and
  * i + 4. */
 #define JOIN_ROWS(join_8, join_4, lanes, four)                                                     \
@@ -200,13 +190,13 @@ SLMK_INLINE __m128 sum_of_rows(const __m512 lanes[MAX_ROWS])
 
 /* Merges the rows' maxima and sums of this page, and leaves the factors for their values. A row that sees no
  * key stays as it is. */
-SLMK_INLINE void merge_sums(tile *work, const uint32_t n_rows, __m128 max, __m128 sum)
+SLMK_INLINE void merge_sums(tile *work, const uint32_t n_keys[MAX_ROWS], __m128 max, __m128 sum)
 {
     const slmk_attend *job = work->job;
     __mmask8 seen = 0;
     SLMK_UNROLL
-    for (uint32_t r = 0; r < n_rows; r++) {
-        seen |= (__mmask8)((job->n_keys[work->row + r] != 0) << r);
+    for (uint32_t r = 0; r < MAX_ROWS; r++) {
+        seen |= (__mmask8)((n_keys[r] != 0) << r);
     }
     const __m128 old_max = _mm_maskz_loadu_ps(seen, job->max + work->row);
     const __m128 all_max = _mm_max_ps(old_max, max);
@@ -224,62 +214,64 @@ SLMK_INLINE void merge_sums(tile *work, const uint32_t n_rows, __m128 max, __m12
     _mm_storeu_ps(work->new_factor, new_factor);
 }
 
-/* Scores of the tile's rows to weights, all rows side by side. */
-SLMK_INLINE void softmax_tile(tile *work, const uint32_t n_rows)
+/* Scores of the tile's rows to weights, MAX_ROWS side by side; rows from n_rows on count as seeing no key. */
+SLMK_APART void softmax_tile(tile *work, uint32_t n_rows)
 {
-    const uint32_t *n_keys = work->job->n_keys + work->row;
+    uint32_t n_keys[MAX_ROWS];
     __m512 largest[MAX_ROWS], lanes[MAX_ROWS];
+    float row_max[MAX_ROWS];
     SLMK_UNROLL
     for (uint32_t r = 0; r < MAX_ROWS; r++) {
+        n_keys[r] = r < n_rows ? work->job->n_keys[work->row + r] : 0;
         largest[r] = _mm512_set1_ps(-INFINITY);
         lanes[r] = _mm512_setzero_ps();
     }
     for (uint32_t key = 0; key < work->n_max; key += 16) {
         SLMK_UNROLL
-        for (uint32_t r = 0; r < n_rows; r++) {
+        for (uint32_t r = 0; r < MAX_ROWS; r++) {
             const __mmask16 mask = lanes_below(key, n_keys[r]);
-            const __m512 score = _mm512_loadu_ps(work->p[r] + key);
+            const __m512 score = _mm512_maskz_loadu_ps(mask, work->p[r] + key);
             largest[r] = _mm512_mask_max_ps(largest[r], mask, score, largest[r]);
         }
     }
     const __m128 max = max_of_rows(largest);
-    float row_max[MAX_ROWS];
     _mm_storeu_ps(row_max, max);
     for (uint32_t key = 0; key < work->n_max; key += 16) {
         SLMK_UNROLL
-        for (uint32_t r = 0; r < n_rows; r++) {
+        for (uint32_t r = 0; r < MAX_ROWS; r++) {
             const __mmask16 mask = lanes_below(key, n_keys[r]);
-            const __m512 score = _mm512_loadu_ps(work->p[r] + key);
+            const __m512 score = _mm512_maskz_loadu_ps(mask, work->p[r] + key);
             const __m512 p = exp_16(_mm512_sub_ps(score, _mm512_set1_ps(row_max[r])));
             lanes[r] = _mm512_mask_add_ps(lanes[r], mask, lanes[r], p);
             _mm512_storeu_ps(work->p[r] + key, p);
         }
     }
-    merge_sums(work, n_rows, max, sum_of_rows(lanes));
+    merge_sums(work, n_keys, max, sum_of_rows(lanes));
 }
 
 /* Merges vector c of this page's weighted values into the running sums of channels from `channel` on. */
-SLMK_INLINE void merge_values(const tile *work, const uint32_t n_rows, uint32_t channel,
+SLMK_INLINE void merge_values(const tile *work, uint32_t first, const uint32_t n_rows, uint32_t channel,
                               __mmask16 mask, __m512 o[MAX_ROWS][4], const uint32_t c)
 {
     const slmk_attend *job = work->job;
     SLMK_UNROLL
     for (uint32_t r = 0; r < n_rows; r++) {
-        if (job->n_keys[work->row + r] == 0) {
+        if (job->n_keys[work->row + first + r] == 0) {
             continue;
         }
-        float *out = job->out + (work->row + r) * job->out_stride + channel;
-        const __m512 y = _mm512_mul_ps(o[r][c], _mm512_set1_ps(work->new_factor[r]));
-        const __m512 old_factor = _mm512_set1_ps(work->old_factor[r]);
+        float *out = job->out + (work->row + first + r) * job->out_stride + channel;
+        const __m512 y = _mm512_mul_ps(o[r][c], _mm512_set1_ps(work->new_factor[first + r]));
+        const __m512 old_factor = _mm512_set1_ps(work->old_factor[first + r]);
         const __m512 sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, out), old_factor, y);
         _mm512_mask_storeu_ps(out, mask, sum);
     }
 }
 
-/* Weighted values of n_rows rows and n_vectors vectors of channels from `channel` on; both numbers
- * are constant. `tail` masks the last vector. */
-SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
-                            const uint32_t n_vectors, uint32_t channel, __mmask16 tail)
+/* Weighted values of n_rows rows from row `first` of the tile on and n_vectors vectors of channels from
+ * `channel` on; both numbers are constant. `tail` masks the last vector. */
+SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, uint32_t first,
+                            const uint32_t n_rows, const uint32_t n_vectors, uint32_t channel,
+                            __mmask16 tail)
 {
     const slmk_attend *job = work->job;
     __m512 o[MAX_ROWS][4];
@@ -300,10 +292,10 @@ SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
-            if (key >= work->n_min && key >= job->n_keys[work->row + r]) {
+            if (key >= work->n_min && key >= job->n_keys[work->row + first + r]) {
                 continue;
             }
-            const __m512 p = _mm512_set1_ps(work->p[r][key]);
+            const __m512 p = _mm512_set1_ps(work->p[first + r][key]);
             SLMK_UNROLL
             for (uint32_t c = 0; c < n_vectors; c++) {
                 o[r][c] = _mm512_fmadd_ps(p, v[c], o[r][c]);
@@ -312,7 +304,7 @@ SLMK_INLINE void value_tile(const tile *work, const uint32_t kv_type, const uint
     }
     SLMK_UNROLL
     for (uint32_t c = 0; c < n_vectors; c++) {
-        merge_values(work, n_rows, channel + 16 * c, n_vectors == 1 ? tail : (__mmask16)0xffff, o, c);
+        merge_values(work, first, n_rows, channel + 16 * c, n_vectors == 1 ? tail : (__mmask16)0xffff, o, c);
     }
 }
 
@@ -334,8 +326,9 @@ SLMK_INLINE void weigh_blocks(tile *work, const uint32_t kv_type, const uint32_t
 
 /* value_tile for n_blocks whole blocks of Q8 or Q4 (constant), or one of width n < 32, from `block` on;
  * the first of them has the `at`-th weights. A block is two vectors of channels. */
-SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
-                                   const uint32_t n_blocks, uint32_t block, uint32_t at, uint32_t n)
+SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, uint32_t first,
+                                   const uint32_t n_rows, const uint32_t n_blocks, uint32_t block,
+                                   uint32_t at, uint32_t n)
 {
     const slmk_attend *job = work->job;
     const size_t row_bytes = slmk_kv_row_bytes(kv_type, job->d);
@@ -364,12 +357,12 @@ SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, con
         }
         SLMK_UNROLL
         for (uint32_t r = 0; r < n_rows; r++) {
-            if (key >= work->n_min && key >= job->n_keys[work->row + r]) {
+            if (key >= work->n_min && key >= job->n_keys[work->row + first + r]) {
                 continue;
             }
             SLMK_UNROLL
             for (uint32_t c = 0; c < 2 * n_blocks; c++) {
-                const __m512 weight = _mm512_set1_ps(work->weights[r][key][at + c / 2]);
+                const __m512 weight = _mm512_set1_ps(work->weights[first + r][key][at + c / 2]);
                 o[r][c] = _mm512_fmadd_ps(weight, v[c], o[r][c]);
             }
         }
@@ -377,7 +370,26 @@ SLMK_INLINE void value_tile_blocks(const tile *work, const uint32_t kv_type, con
     SLMK_UNROLL
     for (uint32_t c = 0; c < 2 * n_blocks; c++) {
         const uint32_t channel = (block + c / 2) * SLMK_KV_BLOCK + c % 2 * second;
-        merge_values(work, n_rows, channel, c % 2 ? high_mask : low_mask, o, c);
+        merge_values(work, first, n_rows, channel, c % 2 ? high_mask : low_mask, o, c);
+    }
+}
+
+/* One block, of a whole tile's rows together or of one row after the other. */
+SLMK_APART void value_block(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                            uint32_t block, uint32_t at)
+{
+    const uint32_t n = slmk_kv_block_width(work->job->d, block);
+    const uint32_t together = n_rows == MAX_ROWS ? MAX_ROWS : 1;
+    for (uint32_t r = 0; r < n_rows; r += together) {
+        if (kv_type == SLMK_KV_Q8 && together == 1) {
+            value_tile_blocks(work, SLMK_KV_Q8, r, 1, 1, block, at, n);
+        } else if (kv_type == SLMK_KV_Q8) {
+            value_tile_blocks(work, SLMK_KV_Q8, r, MAX_ROWS, 1, block, at, n);
+        } else if (together == 1) {
+            value_tile_blocks(work, SLMK_KV_Q4, r, 1, 1, block, at, n);
+        } else {
+            value_tile_blocks(work, SLMK_KV_Q4, r, MAX_ROWS, 1, block, at, n);
+        }
     }
 }
 
@@ -391,11 +403,32 @@ SLMK_INLINE void value_blocks(tile *work, const uint32_t kv_type, const uint32_t
         for (uint32_t at = 0; at < n;) {
             const uint32_t block = first + at;
             if (d >= (block + 2) * SLMK_KV_BLOCK && at + 2 <= n) {
-                value_tile_blocks(work, kv_type, n_rows, 2, block, at, SLMK_KV_BLOCK);
+                value_tile_blocks(work, kv_type, 0, n_rows, 2, block, at, SLMK_KV_BLOCK);
                 at += 2;
             } else {
-                value_tile_blocks(work, kv_type, n_rows, 1, block, at, slmk_kv_block_width(d, block));
+                value_block(work, kv_type, n_rows, block, at);
                 at += 1;
+            }
+        }
+    }
+}
+
+/* What is left of the channels, of a whole tile's rows together or of one row after the other. */
+SLMK_APART void last_channels(const tile *work, const uint32_t kv_type, const uint32_t n_rows,
+                              uint32_t channel)
+{
+    const uint32_t together = n_rows == MAX_ROWS ? MAX_ROWS : 1;
+    for (; channel < work->job->d; channel += 16) {
+        const __mmask16 tail = first_lanes(work->job->d - channel);
+        for (uint32_t r = 0; r < n_rows; r += together) {
+            if (kv_type == SLMK_KV_F32 && together == 1) {
+                value_tile(work, SLMK_KV_F32, r, 1, 1, channel, tail);
+            } else if (kv_type == SLMK_KV_F32) {
+                value_tile(work, SLMK_KV_F32, r, MAX_ROWS, 1, channel, tail);
+            } else if (together == 1) {
+                value_tile(work, SLMK_KV_F16, r, 1, 1, channel, tail);
+            } else {
+                value_tile(work, SLMK_KV_F16, r, MAX_ROWS, 1, channel, tail);
             }
         }
     }
@@ -407,10 +440,10 @@ SLMK_INLINE void value_channels(const tile *work, const uint32_t kv_type, const 
     const uint32_t d = work->job->d;
     uint32_t channel = 0;
     for (; channel + 64 <= d; channel += 64) {
-        value_tile(work, kv_type, n_rows, 4, channel, 0xffff);
+        value_tile(work, kv_type, 0, n_rows, 4, channel, 0xffff);
     }
-    for (; channel < d; channel += 16) {
-        value_tile(work, kv_type, n_rows, 1, channel, first_lanes(d - channel));
+    if (channel < d) {
+        last_channels(work, kv_type, n_rows, channel);
     }
 }
 
@@ -430,10 +463,12 @@ SLMK_INLINE void attend_tile(const slmk_attend *job, const uint32_t kv_type, con
     if (work.n_max == 0) {
         return;
     }
-    if (work.n_max <= 2 * SLMK_ROWS) {
-        score_panels(&work, kv_type, n_rows, 2);
+    if (slmk_kv_has_blocks(kv_type)) {
+        score_tile_blocks(&work, kv_type, n_rows, 4);
+    } else if (work.n_max <= 2 * SLMK_ROWS) {
+        score_tile(&work, kv_type, n_rows, 2);
     } else {
-        score_panels(&work, kv_type, n_rows, 4);
+        score_tile(&work, kv_type, n_rows, 4);
     }
     softmax_tile(&work, n_rows);
     if (slmk_kv_has_blocks(kv_type)) {

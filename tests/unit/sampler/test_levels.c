@@ -12,9 +12,11 @@
 #include "naive.h"
 #include "sampler/philox.h"
 
-#define N_LEVELS 4
+#define N_LEVELS 5
 
-static const uint32_t levels[N_LEVELS] = { SLM_CPU_SCALAR, SLM_CPU_AVX2, SLM_CPU_AVX512, SLM_CPU_NEON_DOT };
+static const uint32_t levels[N_LEVELS] = {
+    SLM_CPU_SCALAR, SLM_CPU_AVX2, SLM_CPU_AVX_VNNI, SLM_CPU_AVX512, SLM_CPU_NEON_DOT,
+};
 
 static slmi_sampler_scratch new_scratch(uint32_t n_vocab)
 {
