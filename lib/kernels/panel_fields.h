@@ -13,8 +13,9 @@ typedef struct slmk_row_block {
     float min[2];   /* m, or -(dmin * mn), or -0 */
 } slmk_row_block;
 
-/* Writes a source block of one row into a panel block that is all zero in this row's places. */
-typedef void slmk_pack_fn(const uint8_t *source, uint32_t row, void *block);
+/* Writes a source block of each of n_rows (1..16) rows, which lie `stride` bytes apart, into a panel block
+ * that is all zero. */
+typedef void slmk_pack_fn(const uint8_t *source, size_t stride, uint32_t n_rows, void *block);
 
 /* Reads 32-block `index` of a row of a panel. */
 typedef void slmk_read_fn(const void *panel, uint32_t index, uint32_t row, slmk_row_block *out);
@@ -34,30 +35,59 @@ static inline uint16_t slmk_load_u16(const uint8_t *bytes)
     return (uint16_t)(bytes[0] | bytes[1] << 8);
 }
 
-/* The fields take the low 4, 2 or 1 bits of v[k] >> shift. */
-
-static inline void slmk_put_nibbles(uint8_t q[4][16][4], uint32_t row, const uint8_t *v)
+/* Four neighbouring bytes as one number, for what is done to each byte alone: where a mask keeps bits from
+ * crossing over, the order of the bytes in it does not matter. */
+static inline uint32_t slmk_load_word(const uint8_t *bytes)
 {
-    for (uint32_t k = 0; k < 16; k++) {
-        q[k / 4][row][k % 4] = (uint8_t)((v[k] & 15) | (v[k + 16] & 15) << 4);
-    }
+    uint32_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
 }
 
-static inline void slmk_put_pairs(uint8_t q[2][16][4], uint32_t row, const uint8_t *v, int shift)
+static inline void slmk_store_word(uint8_t bytes[4], uint32_t word)
 {
-    for (uint32_t k = 0; k < 8; k++) {
-        unsigned byte = 0;
+    memcpy(bytes, &word, sizeof(word));
+}
+
+/* The low 4 or 2 bits of each byte. */
+#define SLMK_NIBBLES UINT32_C(0x0F0F0F0F)
+#define SLMK_PAIRS UINT32_C(0x03030303)
+
+/* Bit `shift` of each of four bytes, the first one lowest. */
+static inline uint64_t slmk_gather_bits(const uint8_t *bytes, uint32_t shift)
+{
+    const uint32_t word = slmk_load_u16(bytes) | (uint32_t)slmk_load_u16(bytes + 2) << 16;
+    const uint32_t bits = word >> shift & UINT32_C(0x01010101);
+    return (bits * UINT32_C(0x01020408)) >> 24 & 15; /* the products of two single bits never meet */
+}
+
+/* Two-bit fields of a row, four to a byte, from 32 bytes that hold them at `shift`. */
+static inline void slmk_put_pairs(uint8_t q[2][16][4], uint32_t row, const uint8_t *run, uint32_t shift)
+{
+    for (uint32_t j = 0; j < 2; j++) {
+        uint32_t word = 0;
         for (uint32_t f = 0; f < 4; f++) {
-            byte |= (v[k + 8 * f] >> shift & 3u) << 2 * f;
+            word |= (slmk_load_word(run + 4 * j + 8 * f) >> shift & SLMK_PAIRS) << 2 * f;
         }
-        q[k / 4][row][k % 4] = (uint8_t)byte;
+        slmk_store_word(q[j][row], word);
     }
 }
 
-static inline void slmk_put_bits(uint64_t h[8], uint32_t row, const uint8_t *v, int shift)
+/* Nibbles of a row, two to a byte, from 32 bytes that hold them at `shift`. */
+static inline void slmk_put_nibbles(uint8_t q[4][16][4], uint32_t row, const uint8_t *run, uint32_t shift)
 {
-    for (uint32_t k = 0; k < SLMK_BLOCK; k++) {
-        h[k / 4] |= (uint64_t)(v[k] >> shift & 1) << (4 * row + k % 4);
+    for (uint32_t j = 0; j < 4; j++) {
+        const uint32_t low = slmk_load_word(run + 4 * j) >> shift & SLMK_NIBBLES;
+        const uint32_t high = slmk_load_word(run + 16 + 4 * j) >> shift & SLMK_NIBBLES;
+        slmk_store_word(q[j][row], low | high << 4);
+    }
+}
+
+/* Bit `shift` of 32 bytes. */
+static inline void slmk_put_bits(uint64_t h[8], uint32_t row, const uint8_t *run, uint32_t shift)
+{
+    for (uint32_t g = 0; g < 8; g++) {
+        h[g] |= slmk_gather_bits(run + 4 * g, shift) << 4 * row;
     }
 }
 
