@@ -87,7 +87,9 @@ void slmk_repack(int type, const void *rows, size_t row_stride, uint32_t n_rows,
     const uint8_t *source = rows;
     uint8_t *block = panel;
     for (uint32_t b = 0; b < k / traits->block; b++) {
-        memset(block, 0, traits->panel_bytes);
+        if (n_rows < SLMK_ROWS) {
+            memset(block, 0, traits->panel_bytes);
+        }
         pack_functions[type](source, row_stride, n_rows, block);
         source += traits->source_bytes;
         block += traits->panel_bytes;

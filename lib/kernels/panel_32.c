@@ -8,18 +8,19 @@
  *   Q5_1          d, m, 4 bytes of bit 4, 16 bytes
  * Byte j of 16 holds weight j in its low nibble and weight j + 16 in its high one. */
 
-/* Byte j of the nibbles of a source block is, of a panel block, byte j % 4 of word j / 4. */
-static void put_words(uint8_t (*q)[16][4], uint32_t row, const uint8_t *bytes, uint32_t n, uint32_t flip)
+/* Byte j of n of a source block is, of a panel block, byte j % 4 of group j / 4. */
+static inline void put_bytes(uint8_t (*q)[16][4], uint32_t row, const uint8_t *bytes, uint32_t n,
+                             uint64_t flip)
 {
-    for (uint32_t j = 0; j < n; j++) {
-        slmk_store_word(q[j][row], slmk_load_word(bytes + 4 * j) ^ flip);
+    for (uint32_t j = 0; j < n; j += 8) {
+        slmk_store_bytes(q + j / 4, row, slmk_load_bytes(bytes + j) ^ flip);
     }
 }
 
 /* Bit 4 of 32 weights, weight 0 lowest. */
 static void put_high(uint64_t h[8], uint32_t row, const uint8_t *bytes)
 {
-    const uint64_t bits = slmk_load_u16(bytes) | (uint32_t)slmk_load_u16(bytes + 2) << 16;
+    const uint64_t bits = slmi_read_u32(bytes);
     for (uint32_t g = 0; g < 8; g++) {
         h[g] |= (bits >> 4 * g & 15) << 4 * row;
     }
@@ -29,8 +30,8 @@ void slmk_pack_q8_0(const uint8_t *source, size_t stride, uint32_t n_rows, void 
 {
     slmk_panel_q8_0 *out = block;
     for (uint32_t row = 0; row < n_rows; row++, source += stride) {
-        out->d[row] = slmk_load_u16(source);
-        put_words(out->q, row, source + 2, 8, UINT32_C(0x80808080));
+        out->d[row] = slmi_read_u16(source);
+        put_bytes(out->q, row, source + 2, 32, UINT64_C(0x8080808080808080));
     }
 }
 
@@ -38,8 +39,8 @@ void slmk_pack_q4_0(const uint8_t *source, size_t stride, uint32_t n_rows, void 
 {
     slmk_panel_q4_0 *out = block;
     for (uint32_t row = 0; row < n_rows; row++, source += stride) {
-        out->d[row] = slmk_load_u16(source);
-        put_words(out->q, row, source + 2, 4, 0);
+        out->d[row] = slmi_read_u16(source);
+        put_bytes(out->q, row, source + 2, 16, 0);
     }
 }
 
@@ -47,31 +48,35 @@ void slmk_pack_q4_1(const uint8_t *source, size_t stride, uint32_t n_rows, void 
 {
     slmk_panel_q4_1 *out = block;
     for (uint32_t row = 0; row < n_rows; row++, source += stride) {
-        out->d[row] = slmk_load_u16(source);
-        out->m[row] = slmk_load_u16(source + 2);
-        put_words(out->q, row, source + 4, 4, 0);
+        out->d[row] = slmi_read_u16(source);
+        out->m[row] = slmi_read_u16(source + 2);
+        put_bytes(out->q, row, source + 4, 16, 0);
     }
 }
 
 void slmk_pack_q5_0(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q5_0 *out = block;
+    uint64_t h[8] = { 0 };
     for (uint32_t row = 0; row < n_rows; row++, source += stride) {
-        out->d[row] = slmk_load_u16(source);
-        put_high(out->h, row, source + 2);
-        put_words(out->q, row, source + 6, 4, 0);
+        out->d[row] = slmi_read_u16(source);
+        put_high(h, row, source + 2);
+        put_bytes(out->q, row, source + 6, 16, 0);
     }
+    memcpy(out->h, h, sizeof(h));
 }
 
 void slmk_pack_q5_1(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q5_1 *out = block;
+    uint64_t h[8] = { 0 };
     for (uint32_t row = 0; row < n_rows; row++, source += stride) {
-        out->d[row] = slmk_load_u16(source);
-        out->m[row] = slmk_load_u16(source + 2);
-        put_high(out->h, row, source + 4);
-        put_words(out->q, row, source + 8, 4, 0);
+        out->d[row] = slmi_read_u16(source);
+        out->m[row] = slmi_read_u16(source + 2);
+        put_high(h, row, source + 4);
+        put_bytes(out->q, row, source + 8, 16, 0);
     }
+    memcpy(out->h, h, sizeof(h));
 }
 
 /* Half-precision -0, which leaves every sum as it is. */

@@ -3,6 +3,7 @@
 #ifndef SLMI_KERNELS_PANEL_FIELDS_H
 #define SLMI_KERNELS_PANEL_FIELDS_H
 
+#include "base/bytes.h"
 #include "kernels/math.h"
 #include "kernels/panel.h"
 
@@ -13,8 +14,8 @@ typedef struct slmk_row_block {
     float min[2];   /* m, or -(dmin * mn), or -0 */
 } slmk_row_block;
 
-/* Writes a source block of each of n_rows (1..16) rows, which lie `stride` bytes apart, into a panel block
- * that is all zero. */
+/* Writes a source block of each of n_rows (1..16) rows, which lie `stride` bytes apart, into a panel block;
+ * the places of missing rows stay as they are, but for bits that share a word with those of others: 0. */
 typedef void slmk_pack_fn(const uint8_t *source, size_t stride, uint32_t n_rows, void *block);
 
 /* Reads 32-block `index` of a row of a panel. */
@@ -30,64 +31,58 @@ slmk_read_fn slmk_read_iq4_nl;
 /* The reader of a type that is not a float type. */
 slmk_read_fn *slmk_row_reader(int type);
 
-static inline uint16_t slmk_load_u16(const uint8_t *bytes)
-{
-    return (uint16_t)(bytes[0] | bytes[1] << 8);
-}
-
-/* Four neighbouring bytes as one number, for what is done to each byte alone: where a mask keeps bits from
+/* Eight neighbouring bytes as one number, for what is done to each byte alone: where a mask keeps bits from
  * crossing over, the order of the bytes in it does not matter. */
-static inline uint32_t slmk_load_word(const uint8_t *bytes)
+static inline uint64_t slmk_load_bytes(const uint8_t *bytes)
 {
-    uint32_t word;
+    uint64_t word;
     memcpy(&word, bytes, sizeof(word));
     return word;
 }
 
-static inline void slmk_store_word(uint8_t bytes[4], uint32_t word)
+/* Stores eight bytes as those of a row in two neighbouring groups. */
+static inline void slmk_store_bytes(uint8_t q[2][16][4], uint32_t row, uint64_t word)
 {
+    uint8_t bytes[8];
     memcpy(bytes, &word, sizeof(word));
+    memcpy(q[0][row], bytes, 4);
+    memcpy(q[1][row], bytes + 4, 4);
 }
 
-/* The low 4 or 2 bits of each byte. */
-#define SLMK_NIBBLES UINT32_C(0x0F0F0F0F)
-#define SLMK_PAIRS UINT32_C(0x03030303)
+/* The low 4, 2 or 1 bits of each byte. */
+#define SLMK_NIBBLES UINT64_C(0x0F0F0F0F0F0F0F0F)
+#define SLMK_PAIRS UINT64_C(0x0303030303030303)
+#define SLMK_BITS UINT64_C(0x0101010101010101)
 
-/* Bit `shift` of each of four bytes, the first one lowest. */
-static inline uint64_t slmk_gather_bits(const uint8_t *bytes, uint32_t shift)
-{
-    const uint32_t word = slmk_load_u16(bytes) | (uint32_t)slmk_load_u16(bytes + 2) << 16;
-    const uint32_t bits = word >> shift & UINT32_C(0x01010101);
-    return (bits * UINT32_C(0x01020408)) >> 24 & 15; /* the products of two single bits never meet */
-}
+/* Fields of a row, from 32 bytes that hold them at `shift`: nibbles two to a byte, pairs of bits four. */
 
-/* Two-bit fields of a row, four to a byte, from 32 bytes that hold them at `shift`. */
-static inline void slmk_put_pairs(uint8_t q[2][16][4], uint32_t row, const uint8_t *run, uint32_t shift)
-{
-    for (uint32_t j = 0; j < 2; j++) {
-        uint32_t word = 0;
-        for (uint32_t f = 0; f < 4; f++) {
-            word |= (slmk_load_word(run + 4 * j + 8 * f) >> shift & SLMK_PAIRS) << 2 * f;
-        }
-        slmk_store_word(q[j][row], word);
-    }
-}
-
-/* Nibbles of a row, two to a byte, from 32 bytes that hold them at `shift`. */
 static inline void slmk_put_nibbles(uint8_t q[4][16][4], uint32_t row, const uint8_t *run, uint32_t shift)
 {
-    for (uint32_t j = 0; j < 4; j++) {
-        const uint32_t low = slmk_load_word(run + 4 * j) >> shift & SLMK_NIBBLES;
-        const uint32_t high = slmk_load_word(run + 16 + 4 * j) >> shift & SLMK_NIBBLES;
-        slmk_store_word(q[j][row], low | high << 4);
+    for (uint32_t j = 0; j < 4; j += 2) {
+        const uint64_t low = slmk_load_bytes(run + 4 * j) >> shift & SLMK_NIBBLES;
+        const uint64_t high = slmk_load_bytes(run + 16 + 4 * j) >> shift & SLMK_NIBBLES;
+        slmk_store_bytes(q + j, row, low | high << 4);
     }
 }
 
-/* Bit `shift` of 32 bytes. */
+static inline void slmk_put_pairs(uint8_t q[2][16][4], uint32_t row, const uint8_t *run, uint32_t shift)
+{
+    uint64_t word = 0;
+    for (uint32_t f = 0; f < 4; f++) {
+        word |= (slmk_load_bytes(run + 8 * f) >> shift & SLMK_PAIRS) << 2 * f;
+    }
+    slmk_store_bytes(q, row, word);
+}
+
+/* Bit `shift` of 32 bytes, into planes that are zero in this row's places. */
 static inline void slmk_put_bits(uint64_t h[8], uint32_t row, const uint8_t *run, uint32_t shift)
 {
-    for (uint32_t g = 0; g < 8; g++) {
-        h[g] |= slmk_gather_bits(run + 4 * g, shift) << 4 * row;
+    for (uint32_t g = 0; g < 8; g += 2) {
+        /* Moves the lowest bit of byte i to bit 56 + i; no two products meet. */
+        const uint64_t bits = slmi_read_u64(run + 4 * g) >> shift & SLMK_BITS;
+        const uint64_t eight = bits * UINT64_C(0x0102040810204080) >> 56;
+        h[g] |= (eight & 15) << 4 * row;
+        h[g + 1] |= eight >> 4 << 4 * row;
     }
 }
 
