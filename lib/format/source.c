@@ -60,6 +60,13 @@ void slmi_source_forget(const slmi_source *source, uint64_t offset, uint64_t siz
     }
 }
 
+slmi_map slmi_source_keep(slmi_source *source)
+{
+    const slmi_map map = source->map;
+    source->map.data = NULL;
+    return map;
+}
+
 void slmi_source_close(slmi_source *source)
 {
     slmi_map_close(&source->map);
