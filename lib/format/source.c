@@ -8,6 +8,7 @@ slm_status slmi_source_open_path(slmi_source *source, const char *path, slm_erro
 {
     memset(source, 0, sizeof(*source));
     SLM_TRY(slmi_map_open(&source->map, path, err));
+    slmi_map_prefer_large_pages(&source->map);
     source->data = source->map.data;
     source->size = source->map.size;
     return SLM_OK;

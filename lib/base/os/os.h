@@ -30,6 +30,9 @@ slm_status slmi_map_open(slmi_map *map, const char *path, slm_error *err);
 /* Tells the system that whole pages inside [offset, offset + size) are not needed any more. */
 void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size);
 
+/* Asks for large pages for what is not in memory yet; of use before anything of it was looked at. */
+void slmi_map_prefer_large_pages(const slmi_map *map);
+
 /* Unmaps; a zeroed map does nothing. */
 void slmi_map_close(slmi_map *map);
 

@@ -100,6 +100,11 @@ void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size)
     advise(map->data + offset, size, MADV_DONTNEED);
 }
 
+void slmi_map_prefer_large_pages(const slmi_map *map)
+{
+    slmi_os_prefer_large_pages((void *)(uintptr_t)map->data, (size_t)map->size);
+}
+
 void slmi_map_close(slmi_map *map)
 {
     if (map->data != NULL) {

@@ -139,6 +139,11 @@ void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size)
     }
 }
 
+void slmi_map_prefer_large_pages(const slmi_map *map)
+{
+    (void)map;
+}
+
 void slmi_map_close(slmi_map *map)
 {
     if (map->data != NULL) {
