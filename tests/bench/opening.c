@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Opens a model and computes the token after one: opening MODEL [THREADS [copy]]. Prints "first" at once, then
- * tokens per second of the 32 that follow and the peak of resident memory, for compare_opening.py. */
+/* Opens a model and computes the token after one: opening MODEL [THREADS [copy]]. Prints "first" at once,
+ * then tokens per second of the 32 that follow and the peak of resident memory, for compare_opening.py. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
