@@ -68,6 +68,15 @@ uint32_t slmi_panels_step(const slmi_gguf_tensor *tensor)
     return fitting == 0 ? 1 : (uint32_t)fitting;
 }
 
+/* Brings bytes into the cache in their order: repacking reads 16 rows at once, more streams than a
+ * processor's own prefetching follows. */
+static void read_in_order(const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i += SLMI_CACHE_LINE) {
+        (void)*(const volatile uint8_t *)(bytes + i);
+    }
+}
+
 static void fill_panels(void *ctx, uint32_t worker)
 {
     (void)worker;
@@ -79,13 +88,15 @@ static void fill_panels(void *ctx, uint32_t worker)
         }
         const uint8_t *from = c->source + (size_t)(panel - c->first_panel) * c->source_bytes;
         uint8_t *to = c->out + (size_t)(panel - c->first_panel) * c->panel_bytes;
-        const uint64_t left = c->tensor->dims[1] - (uint64_t)panel * SLMK_ROWS;
         if (c->tensor->is_panels) {
             memcpy(to, from, c->panel_bytes);
-        } else {
-            slmk_repack(c->tensor->type, from, c->source_bytes / SLMK_ROWS,
-                        left < SLMK_ROWS ? (uint32_t)left : SLMK_ROWS, (uint32_t)c->tensor->dims[0], to);
+            continue;
         }
+        const uint64_t left = c->tensor->dims[1] - (uint64_t)panel * SLMK_ROWS;
+        const uint32_t n_rows = left < SLMK_ROWS ? (uint32_t)left : SLMK_ROWS;
+        const size_t row_bytes = c->source_bytes / SLMK_ROWS;
+        read_in_order(from, n_rows * row_bytes);
+        slmk_repack(c->tensor->type, from, row_bytes, n_rows, (uint32_t)c->tensor->dims[0], to);
     }
 }
 
