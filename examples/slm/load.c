@@ -40,8 +40,7 @@ static int names_file(const char *message, const char *path)
     return 0;
 }
 
-/* Says which file is no model, why, and where in it. */
-static int fail_load(const common_options *common, const slm_error *error)
+int fail_load(const common_options *common, const slm_error *error)
 {
     int named = common->model && names_file(error->message, common->model);
     const char *subject = named ? "" : model_label(common);
@@ -58,6 +57,7 @@ int load_model(const common_options *common, slm_model **model, double *seconds)
     slm_model_options options = SLM_MODEL_OPTIONS_INIT;
     int on_terminal = is_terminal(stderr);
     options.n_threads = common->threads;
+    options.flags = common->copy ? SLM_MODEL_COPY : 0;
     double begin = now_seconds();
     options.progress = on_terminal ? show_progress : NULL;
     options.progress_ctx = &begin;

@@ -13,6 +13,8 @@ static const command commands[] = {
     { "bench", "[MODEL] [OPTION]...", "measure speed and memory", command_bench },
     { "eval", "[MODEL] --text FILE [OPTION]...", "measure how well a model predicts a text",
       command_eval },
+    { "convert", "MODEL OUT [OPTION]...", "write a model's file anew so that it opens at once",
+      command_convert },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

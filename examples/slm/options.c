@@ -177,6 +177,8 @@ static void add_common(option_table *table, common_options *c, int *help)
           "context length (default: the model's, at most 4096)" },
         { NULL, "--seed", "N", OPTION_COUNT, &c->seed, 0, UINT32_MAX, NULL,
           "seed of the random numbers (default: 0)" },
+        { NULL, "--copy", NULL, OPTION_FLAG, &c->copy, 0, 0, NULL,
+          "read a converted model into memory instead of mapping its file" },
         { NULL, "--json", NULL, OPTION_FLAG, &c->json, 0, 0, NULL, "print figures as JSON" },
         { "-h", "--help", NULL, OPTION_FLAG, help, 0, 0, NULL, "print this text" },
         { 0 },
@@ -196,6 +198,10 @@ int options_parse(const command *self, option_table *table, common_options *comm
             continue;
         }
         if (only_words || word[0] != '-') {
+            if (common->model && common->takes_output && !common->output) {
+                common->output = word;
+                continue;
+            }
             if (common->model)
                 return usage_error(self, "one MODEL is enough, '%s' is a second", word);
             common->model = word;

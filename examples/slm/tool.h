@@ -68,6 +68,9 @@ typedef struct command {
 /* Options that every command takes. */
 typedef struct common_options {
     const char *model; /* path; NULL = the embedded default */
+    const char *output; /* a second path, for commands that take one */
+    int takes_output;
+    int copy;          /* a converted file is read, not mapped */
     uint32_t threads;  /* 0 = all cores */
     uint32_t context;  /* 0 = the library's default */
     uint32_t seed;
@@ -137,6 +140,9 @@ const char *model_label(const common_options *common);
  * message, EXIT_FAILED. `seconds` may be NULL. */
 int load_model(const common_options *common, slm_model **model, double *seconds);
 
+/* Says which file is no model, why, and where in it; returns EXIT_FAILED. */
+int fail_load(const common_options *common, const slm_error *error);
+
 /* Loads only its tokenizer. */
 int load_tokenizer(const common_options *common, slm_tokenizer **tokenizer);
 
@@ -190,5 +196,6 @@ int command_info(const command *self, int argc, char **argv);
 int command_tokenize(const command *self, int argc, char **argv);
 int command_bench(const command *self, int argc, char **argv);
 int command_eval(const command *self, int argc, char **argv);
+int command_convert(const command *self, int argc, char **argv);
 
 #endif

@@ -31,6 +31,11 @@ typedef struct slm_reader {
 
 #define SLM_READER_INIT { sizeof(slm_reader), 0, 0, NULL, NULL }
 
+/** How to load, slm_model_options.flags. */
+enum {
+    SLM_MODEL_COPY = 1 /**< a file with stored panels is read into the model's own memory, not mapped */
+};
+
 /** How to load a model or a tokenizer. */
 typedef struct slm_model_options {
     uint32_t struct_size; /**< sizeof(slm_model_options) */
@@ -46,17 +51,24 @@ typedef struct slm_model_options {
      */
     int32_t (*progress)(void *ctx, float done);
     const void *reserved0; /**< NULL */
+    uint32_t flags;        /**< SLM_MODEL_* bits */
+    uint32_t reserved1;    /**< 0 */
 } slm_model_options;
 
-#define SLM_MODEL_OPTIONS_INIT { sizeof(slm_model_options), 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+#define SLM_MODEL_OPTIONS_INIT { sizeof(slm_model_options), 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0 }
 
 /**
- * Loads a model from a GGUF file (version 2 or 3).
+ * Loads a model from a GGUF file (version 2 or 3), or from one with stored panels, as
+ * slm_x_convert_file() writes it, which opens many times faster.
  *
- * The file is mapped; its pages are given back as the weights are repacked, so the peak is about the
- * file's size. The file is closed when the call returns. As with every mapped file, cutting it short
- * while it is being loaded ends the process on most systems: read files that others write with
- * slm_model_load_reader().
+ * The file is mapped. The weights of an ordinary one are repacked, its pages given back meanwhile, so the
+ * peak is about the file's size, and it is closed when the call returns. One with stored panels stays
+ * mapped, its weights used where they stand, until the last reference to the model goes; programs that
+ * have it open share its memory. With SLM_MODEL_COPY it is read and closed like any other.
+ *
+ * As with every mapped file, cutting it short while it is mapped ends the process on most systems, and
+ * writing into it changes the model: replace such a file by renaming another one to its name. What others
+ * may write to is read with SLM_MODEL_COPY, or with slm_model_load_reader(), which maps nothing.
  *
  * @param path     [in] NUL-terminated UTF-8 path.
  * @param options  [in] NULL = defaults.
@@ -70,14 +82,14 @@ typedef struct slm_model_options {
  *         SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET; SLM_ERR_SYSTEM (no more threads).
  *
  * Ownership: the caller holds one reference. Threads: shared. Memory: about the file's size, most of
- * it in one block.
+ * it in one block; for a file that stays mapped, the tokenizer and some hundred kilobytes.
  * Source: github.com/ggml-org/ggml/blob/master/docs/gguf.md. Since: 0.1
  */
 SLM_API slm_status slm_model_load(const char *path, const slm_model_options *options,
                                   slm_model **model, slm_error *err);
 
 /**
- * Loads a model from GGUF bytes in memory.
+ * Loads a model from GGUF bytes in memory. Weights are copied, stored panels too.
  *
  * @param data  [in] the file's bytes, read during the call only.
  * @param size  bytes at data.
@@ -90,7 +102,7 @@ SLM_API slm_status slm_model_load_memory(const void *data, size_t size,
                                          slm_error *err);
 
 /**
- * Loads a model from GGUF bytes that the host reads.
+ * Loads a model from GGUF bytes that the host reads. Weights are copied, stored panels too.
  *
  * @param reader  [in] not NULL; used during the call only.
  * @return as slm_model_load(), and whatever negative status the reader returned.
@@ -120,13 +132,16 @@ typedef struct slm_model_info {
     uint32_t n_tensors;       /**< tensors in the file */
     uint64_t n_parameters;    /**< weights in all tensors */
     uint64_t file_bytes;      /**< size of the file */
-    uint64_t weight_bytes;    /**< memory that the repacked weights take */
-    uint64_t memory_bytes;    /**< all memory that the model takes, tokenizer included */
+    uint64_t weight_bytes;    /**< bytes of the weights as they are used, mapped ones included */
+    uint64_t memory_bytes;    /**< all memory that was allocated for the model, tokenizer included; not
+                                   what is mapped */
     const char *architecture; /**< for example "llama"; NUL-terminated, valid while the model lives */
     const char *name;         /**< general.name, or ""; NUL-terminated, valid while the model lives */
+    uint64_t mapped_bytes;    /**< bytes of the file that stay mapped while the model lives */
 } slm_model_info;
 
-#define SLM_MODEL_INFO_INIT { sizeof(slm_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+#define SLM_MODEL_INFO_INIT \
+    { sizeof(slm_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
 
 /**
  * Describes a model.

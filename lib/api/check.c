@@ -21,8 +21,19 @@ slm_status slmi_read_load_options(const slm_model_options *caller, slm_model_opt
     own->host = host;
     SLM_FAIL_IF(own->n_threads > SLMI_MOST_THREADS, SLM_ERR_INVALID_ARGUMENT,
                 "n_threads is %u; at most %u are possible", own->n_threads, SLMI_MOST_THREADS);
-    SLM_FAIL_IF(own->reserved0 != NULL, SLM_ERR_INVALID_ARGUMENT, "reserved0 must be NULL");
+    SLM_FAIL_IF(own->reserved0 != NULL || own->reserved1 != 0, SLM_ERR_INVALID_ARGUMENT,
+                "reserved members must be 0");
+    SLM_FAIL_IF((own->flags & ~(uint32_t)SLM_MODEL_COPY) != 0, SLM_ERR_INVALID_ARGUMENT,
+                "flags 0x%x are unknown", own->flags);
     return SLM_OK;
+}
+
+slm_status slmi_open_reader(slmi_source *source, const slm_reader *reader, slm_error *err)
+{
+    slm_reader copy = SLM_READER_INIT;
+    SLM_TRY(slmi_options_copy(&copy, sizeof(copy), reader, "slm_reader", err));
+    SLM_FAIL_IF(copy.read == NULL, SLM_ERR_INVALID_ARGUMENT, "reader has no read function");
+    return slmi_source_open_reader(source, copy.read, copy.ctx, copy.size, err);
 }
 
 slm_status slmi_open_header(slmi_source *source, const slm_model_options *options, slmi_alloc *alloc,

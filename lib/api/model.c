@@ -93,14 +93,11 @@ SLM_API slm_status slm_model_load_reader(const slm_reader *reader, const slm_mod
     slm_model_options own;
     slm_host host;
     slmi_source source;
-    slm_reader copy = SLM_READER_INIT;
     REFUSE_NULL(model);
     *model = NULL;
     REFUSE_NULL(reader);
-    SLM_TRY(slmi_options_copy(&copy, sizeof(copy), reader, "slm_reader", err));
-    SLM_FAIL_IF(copy.read == NULL, SLM_ERR_INVALID_ARGUMENT, "reader has no read function");
     SLM_TRY(slmi_read_load_options(options, &own, &host, err));
-    SLM_TRY(slmi_source_open_reader(&source, copy.read, copy.ctx, copy.size, err));
+    SLM_TRY(slmi_open_reader(&source, reader, err));
     return load(&source, &own, model, err);
 }
 
@@ -142,6 +139,7 @@ SLM_API slm_status slm_model_get_info(const slm_model *model, slm_model_info *in
     own.memory_bytes = atomic_load(&model->alloc.used) + slmi_tokenizer_memory(model->tokenizer);
     own.architecture = model->architecture;
     own.name = model->name;
+    own.mapped_bytes = model->map.data != NULL ? model->map.size : 0;
     return slmi_result_copy(info, &own, sizeof(own), "slm_model_info", err);
 }
 

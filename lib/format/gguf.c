@@ -450,7 +450,8 @@ static slm_status open_checked(slmi_gguf *gguf, cursor *c, slm_error *err)
     SLM_TRY(read_alignment(gguf, err));
     gguf->data_offset = slmi_round_up(c->position, gguf->alignment);
     SLM_TRY(place_tensors(gguf, err));
-    return sort_tensors(gguf, err);
+    SLM_TRY(sort_tensors(gguf, err));
+    return slmi_gguf_read_panels(gguf, err);
 }
 
 slm_status slmi_gguf_open(slmi_gguf *gguf, slmi_source *source, const slmi_gguf_limits *limits,

@@ -44,10 +44,10 @@ typedef struct slmi_gguf_tensor {
     uint32_t n_dims;    /* 1..4 */
     int32_t type;       /* SLMK_*, or -1 for a type that is not known */
     uint32_t file_type; /* the file's own number */
-    uint32_t reserved0;
+    uint32_t is_panels; /* 1: a matrix stored in panels (gguf_panels.c); type and dims are the matrix's */
     uint64_t dims[4];   /* >= 1 each; dims[0] is the row length, a multiple of the type's block */
     uint64_t offset;    /* from the beginning of the file */
-    uint64_t bytes;     /* 0 if the type is not known */
+    uint64_t bytes;     /* in the file; 0 if the type is not known */
     uint64_t entry_offset; /* position of the directory entry, for errors */
 } slmi_gguf_tensor;
 
@@ -63,6 +63,8 @@ typedef struct slmi_gguf {
     uint32_t n_entries;
     uint32_t n_tensors;
     uint32_t alignment;
+    uint32_t has_panels;         /* 1: a file that was written with stored panels */
+    uint32_t reserved0;
     uint64_t data_offset;        /* beginning of the tensor data */
     slmi_gguf_entry *entries;    /* [n_entries] in file order */
     uint32_t *entries_by_key;    /* [n_entries] sorted */
@@ -81,6 +83,21 @@ slm_status slmi_gguf_open(slmi_gguf *gguf, slmi_source *source, const slmi_gguf_
 
 /* A zeroed object does nothing. */
 void slmi_gguf_close(slmi_gguf *gguf);
+
+/* Metadata of files with stored panels. general.architecture says SLMI_PANELS_ARCHITECTURE there, so that
+ * who does not know them does not take them for anything else. */
+#define SLMI_PANELS_ARCHITECTURE "slm-panels"
+#define SLMI_PANELS_KEYS "slm.panels." /* all of them begin so */
+#define SLMI_PANELS_VERSION_KEY "slm.panels.version"       /* u32: SLMK_PANELS_VERSION */
+#define SLMI_PANELS_MODEL_KEY "slm.panels.architecture"    /* string: the original's architecture */
+#define SLMI_PANELS_TYPES_KEY "slm.panels.types"           /* u32 [n_tensors]: the original's type numbers */
+#define SLMI_PANELS_SHAPES_KEY "slm.panels.shapes"         /* u64 [n_tensors][4]: its dims, 0 = none */
+
+/* Alignment of stored panels. */
+#define SLMI_PANELS_ALIGNMENT 64
+
+/* The type number of a tensor of opaque bytes. */
+#define SLMI_GGUF_BYTES_TYPE 24
 
 /* The entry with this NUL-terminated key, or NULL. */
 const slmi_gguf_entry *slmi_gguf_find(const slmi_gguf *gguf, const char *key);

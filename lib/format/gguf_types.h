@@ -17,6 +17,10 @@ typedef struct slmi_gguf_type {
 /* The row of a file's type number, or NULL. */
 const slmi_gguf_type *slmi_gguf_type_find(uint32_t file_type);
 
+/* gguf_panels.c: if the file has stored panels, checks them and gives their tensors back the type and the
+ * shape of the matrix. SLM_ERR_UNSUPPORTED if they have another version. */
+slm_status slmi_gguf_read_panels(slmi_gguf *gguf, slm_error *err);
+
 /* Bytes of a metadata value of fixed size; 0 for strings and arrays. */
 size_t slmi_gguf_value_size(uint32_t type);
 

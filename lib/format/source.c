@@ -8,6 +8,7 @@ slm_status slmi_source_open_path(slmi_source *source, const char *path, slm_erro
 {
     memset(source, 0, sizeof(*source));
     SLM_TRY(slmi_map_open(&source->map, path, err));
+    slmi_map_prefer_large_pages(&source->map);
     source->data = source->map.data;
     source->size = source->map.size;
     return SLM_OK;
@@ -58,6 +59,13 @@ void slmi_source_forget(const slmi_source *source, uint64_t offset, uint64_t siz
     if (source->map.data != NULL) {
         slmi_map_forget(&source->map, offset, size);
     }
+}
+
+slmi_map slmi_source_keep(slmi_source *source)
+{
+    const slmi_map map = source->map;
+    source->map.data = NULL;
+    return map;
 }
 
 void slmi_source_close(slmi_source *source)

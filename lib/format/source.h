@@ -32,6 +32,9 @@ slm_status slmi_source_view(const slmi_source *source, uint64_t offset, size_t s
 /* Lets go of mapped pages that will not be read again. */
 void slmi_source_forget(const slmi_source *source, uint64_t offset, uint64_t size);
 
+/* Hands the mapping of a path over: what the source showed stays readable until slmi_map_close(). */
+slmi_map slmi_source_keep(slmi_source *source);
+
 /* A zeroed source does nothing. */
 void slmi_source_close(slmi_source *source);
 

@@ -45,18 +45,33 @@ slmk_read_fn *slmk_row_reader(int type)
     return read_functions[type];
 }
 
-/* Transposes rows of 2- or 4-byte numbers to [k][16]. */
+/* Spreads a row's n numbers of `width` bytes over a tile [n][16] of a panel. */
+static inline void spread(const uint8_t *source, uint32_t n, size_t width, uint8_t *tile)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(tile + i * SLMK_ROWS * width, source + i * width, width);
+    }
+}
+
+/* Transposes rows of 2- or 4-byte numbers to [k][16], a cache line of each row at a time: of rows that lie a
+ * power of two apart, few lines stay in the cache together. */
 static void repack_floats(const uint8_t *rows, size_t row_stride, uint32_t n_rows, uint32_t k,
                           uint32_t width, uint8_t *panel)
 {
-    memset(panel, 0, (size_t)k * SLMK_ROWS * width);
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const uint8_t *source = rows + r * row_stride;
-        uint8_t *out = panel + (size_t)r * width;
-        for (uint32_t i = 0; i < k; i++) {
-            memcpy(out, source, width);
-            source += width;
-            out += SLMK_ROWS * width;
+    const uint32_t most = 64 / width;
+    for (uint32_t i = 0; i < k; i += most) {
+        const uint32_t n = k - i < most ? k - i : most;
+        uint8_t *tile = panel + (size_t)i * SLMK_ROWS * width;
+        if (n_rows < SLMK_ROWS) {
+            memset(tile, 0, (size_t)n * SLMK_ROWS * width);
+        }
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const uint8_t *source = rows + r * row_stride + (size_t)i * width;
+            if (width == 2) {
+                spread(source, n, 2, tile + 2 * r);
+            } else {
+                spread(source, n, 4, tile + 4 * r);
+            }
         }
     }
 }
@@ -69,13 +84,15 @@ void slmk_repack(int type, const void *rows, size_t row_stride, uint32_t n_rows,
         repack_floats(rows, row_stride, n_rows, k, traits->source_bytes, panel);
         return;
     }
-    memset(panel, 0, slmk_panel_size(type, k));
+    const uint8_t *source = rows;
     uint8_t *block = panel;
-    for (uint32_t b = 0; b < k / traits->block; b++, block += traits->panel_bytes) {
-        const uint8_t *source = (const uint8_t *)rows + (size_t)b * traits->source_bytes;
-        for (uint32_t r = 0; r < n_rows; r++) {
-            pack_functions[type](source + r * row_stride, r, block);
+    for (uint32_t b = 0; b < k / traits->block; b++) {
+        if (n_rows < SLMK_ROWS) {
+            memset(block, 0, traits->panel_bytes);
         }
+        pack_functions[type](source, row_stride, n_rows, block);
+        source += traits->source_bytes;
+        block += traits->panel_bytes;
     }
 }
 

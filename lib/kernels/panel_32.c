@@ -8,67 +8,75 @@
  *   Q5_1          d, m, 4 bytes of bit 4, 16 bytes
  * Byte j of 16 holds weight j in its low nibble and weight j + 16 in its high one. */
 
-/* Splits 16 bytes of nibbles; `high` has one more bit for each weight, weight 0 lowest. */
-static void split(const uint8_t *nibbles, uint32_t high, uint8_t v[SLMK_BLOCK])
+/* Byte j of n of a source block is, of a panel block, byte j % 4 of group j / 4. */
+static inline void put_bytes(uint8_t (*q)[16][4], uint32_t row, const uint8_t *bytes, uint32_t n,
+                             uint64_t flip)
 {
-    for (uint32_t j = 0; j < 16; j++) {
-        v[j] = (uint8_t)((nibbles[j] & 15) | (high >> j & 1) << 4);
-        v[j + 16] = (uint8_t)(nibbles[j] >> 4 | (high >> (j + 16) & 1) << 4);
+    for (uint32_t j = 0; j < n; j += 8) {
+        slmk_store_bytes(q + j / 4, row, slmk_load_bytes(bytes + j) ^ flip);
     }
 }
 
-static uint32_t load_u32(const uint8_t *bytes)
+/* Bit 4 of 32 weights, weight 0 lowest. */
+static void put_high(uint64_t h[8], uint32_t row, const uint8_t *bytes)
 {
-    return slmk_load_u16(bytes) | (uint32_t)slmk_load_u16(bytes + 2) << 16;
+    const uint64_t bits = slmi_read_u32(bytes);
+    for (uint32_t g = 0; g < 8; g++) {
+        h[g] |= (bits >> 4 * g & 15) << 4 * row;
+    }
 }
 
-void slmk_pack_q8_0(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q8_0(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q8_0 *out = block;
-    out->d[row] = slmk_load_u16(source);
-    for (uint32_t k = 0; k < SLMK_BLOCK; k++) {
-        out->q[k / 4][row][k % 4] = source[2 + k] ^ 0x80;
+    for (uint32_t row = 0; row < n_rows; row++, source += stride) {
+        out->d[row] = slmi_read_u16(source);
+        put_bytes(out->q, row, source + 2, 32, UINT64_C(0x8080808080808080));
     }
 }
 
-void slmk_pack_q4_0(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q4_0(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q4_0 *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source);
-    split(source + 2, 0, v);
-    slmk_put_nibbles(out->q, row, v);
+    for (uint32_t row = 0; row < n_rows; row++, source += stride) {
+        out->d[row] = slmi_read_u16(source);
+        put_bytes(out->q, row, source + 2, 16, 0);
+    }
 }
 
-void slmk_pack_q4_1(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q4_1(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q4_1 *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source);
-    out->m[row] = slmk_load_u16(source + 2);
-    split(source + 4, 0, v);
-    slmk_put_nibbles(out->q, row, v);
+    for (uint32_t row = 0; row < n_rows; row++, source += stride) {
+        out->d[row] = slmi_read_u16(source);
+        out->m[row] = slmi_read_u16(source + 2);
+        put_bytes(out->q, row, source + 4, 16, 0);
+    }
 }
 
-void slmk_pack_q5_0(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q5_0(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q5_0 *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source);
-    split(source + 6, load_u32(source + 2), v);
-    slmk_put_nibbles(out->q, row, v);
-    slmk_put_bits(out->h, row, v, 4);
+    uint64_t h[8] = { 0 };
+    for (uint32_t row = 0; row < n_rows; row++, source += stride) {
+        out->d[row] = slmi_read_u16(source);
+        put_high(h, row, source + 2);
+        put_bytes(out->q, row, source + 6, 16, 0);
+    }
+    memcpy(out->h, h, sizeof(h));
 }
 
-void slmk_pack_q5_1(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q5_1(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q5_1 *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source);
-    out->m[row] = slmk_load_u16(source + 2);
-    split(source + 8, load_u32(source + 4), v);
-    slmk_put_nibbles(out->q, row, v);
-    slmk_put_bits(out->h, row, v, 4);
+    uint64_t h[8] = { 0 };
+    for (uint32_t row = 0; row < n_rows; row++, source += stride) {
+        out->d[row] = slmi_read_u16(source);
+        out->m[row] = slmi_read_u16(source + 2);
+        put_high(h, row, source + 4);
+        put_bytes(out->q, row, source + 8, 16, 0);
+    }
+    memcpy(out->h, h, sizeof(h));
 }
 
 /* Half-precision -0, which leaves every sum as it is. */

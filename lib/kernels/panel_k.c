@@ -11,30 +11,6 @@
  * Weights stand in sub-blocks of 32, s = 0..7: byte l of a run belongs to weight l of several
  * sub-blocks. */
 
-/* Bits 2j..2j+1 of 32 bytes, where sub-block s = 4n + j has run n. */
-static void split_pairs(const uint8_t *runs, uint32_t s, uint8_t v[SLMK_BLOCK])
-{
-    for (uint32_t l = 0; l < SLMK_BLOCK; l++) {
-        v[l] = runs[s / 4 * 32 + l] >> s % 4 * 2 & 3;
-    }
-}
-
-/* Nibbles where sub-blocks 2c and 2c + 1 share run c. */
-static void split_nibbles(const uint8_t *runs, uint32_t s, uint8_t v[SLMK_BLOCK])
-{
-    for (uint32_t l = 0; l < SLMK_BLOCK; l++) {
-        v[l] = runs[s / 2 * 32 + l] >> s % 2 * 4 & 15;
-    }
-}
-
-/* Bit s of 32 bytes is `shift` bits higher in v. */
-static void add_bits(const uint8_t *run, uint32_t s, int shift, uint8_t v[SLMK_BLOCK])
-{
-    for (uint32_t l = 0; l < SLMK_BLOCK; l++) {
-        v[l] |= (uint8_t)((run[l] >> s & 1) << shift);
-    }
-}
-
 /* Q4_K and Q5_K: eight 6-bit scales and eight 6-bit minima in 12 bytes. */
 static uint8_t scale_of(const uint8_t *packed, uint32_t s)
 {
@@ -46,86 +22,100 @@ static uint8_t minimum_of(const uint8_t *packed, uint32_t s)
     return s < 4 ? packed[s + 4] & 63 : (uint8_t)(packed[s + 4] >> 4 | packed[s] >> 6 << 4);
 }
 
-void slmk_pack_q2_k(const uint8_t *source, uint32_t row, void *block)
+/* Writes the two factors at `d` and `m` of each row. */
+static void put_factors(const uint8_t *d, const uint8_t *m, size_t stride, uint32_t n_rows, uint16_t *out_d,
+                        uint16_t *out_m)
+{
+    for (uint32_t row = 0; row < n_rows; row++) {
+        out_d[row] = slmi_read_u16(d + row * stride);
+        out_m[row] = slmi_read_u16(m + row * stride);
+    }
+}
+
+void slmk_pack_q2_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q2_k *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source + 80);
-    out->dmin[row] = slmk_load_u16(source + 82);
-    for (uint32_t s = 0; s < 8; s++) {
-        out->sub[s].sc[0][row] = source[2 * s];
-        out->sub[s].sc[1][row] = source[2 * s + 1];
-        split_pairs(source + 16, s, v);
-        slmk_put_pairs(out->sub[s].q, row, v, 0);
+    put_factors(source + 80, source + 82, stride, n_rows, out->d, out->dmin);
+    for (uint32_t s = 0; s < 8; s++) { /* sub-blocks 4n + j have bits 2j..2j+1 of run n */
+        for (uint32_t row = 0; row < n_rows; row++) {
+            const uint8_t *from = source + row * stride;
+            out->sub[s].sc[0][row] = from[2 * s];
+            out->sub[s].sc[1][row] = from[2 * s + 1];
+            slmk_put_pairs(out->sub[s].q, row, from + 16 + s / 4 * 32, s % 4 * 2);
+        }
     }
 }
 
-void slmk_pack_q3_k(const uint8_t *source, uint32_t row, void *block)
+/* Q3_K: scale i of sixteen 6-bit ones, 4 bits in bytes 0..7 and 2 in bytes 8..11. */
+static int8_t signed_scale_of(const uint8_t *packed, uint32_t i)
+{
+    const int low = packed[i % 8] >> i / 8 * 4 & 15;
+    const int high = packed[8 + i % 4] >> i / 4 * 2 & 3;
+    return (int8_t)((low | high << 4) - 32);
+}
+
+void slmk_pack_q3_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q3_k *out = block;
-    const uint8_t *packed = source + 96;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source + 108);
-    for (uint32_t i = 0; i < 16; i++) { /* 6 bits: 4 in bytes 0..7, 2 in bytes 8..11 */
-        int low = packed[i % 8] >> i / 8 * 4 & 15;
-        int high = packed[8 + i % 4] >> i / 4 * 2 & 3;
-        out->sub[i / 2].sc[i % 2][row] = (int8_t)((low | high << 4) - 32);
-    }
+    put_factors(source + 108, source + 108, stride, n_rows, out->d, out->d);
     for (uint32_t s = 0; s < 8; s++) {
-        split_pairs(source + 32, s, v);
-        add_bits(source, s, 2, v);
-        slmk_put_pairs(out->sub[s].q, row, v, 0);
-        slmk_put_bits(out->sub[s].h, row, v, 2);
+        uint64_t h[8] = { 0 };
+        for (uint32_t row = 0; row < n_rows; row++) {
+            const uint8_t *from = source + row * stride;
+            out->sub[s].sc[0][row] = signed_scale_of(from + 96, 2 * s);
+            out->sub[s].sc[1][row] = signed_scale_of(from + 96, 2 * s + 1);
+            slmk_put_pairs(out->sub[s].q, row, from + 32 + s / 4 * 32, s % 4 * 2); /* as Q2_K */
+            slmk_put_bits(h, row, from, s);
+        }
+        memcpy(out->sub[s].h, h, sizeof(h));
     }
 }
 
-void slmk_pack_q4_k(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q4_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q4_k *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source);
-    out->dmin[row] = slmk_load_u16(source + 2);
-    for (uint32_t s = 0; s < 8; s++) {
-        out->sub[s].sc[row] = scale_of(source + 4, s);
-        out->sub[s].mn[row] = minimum_of(source + 4, s);
-        split_nibbles(source + 16, s, v);
-        slmk_put_nibbles(out->sub[s].q, row, v);
+    put_factors(source, source + 2, stride, n_rows, out->d, out->dmin);
+    for (uint32_t s = 0; s < 8; s++) { /* sub-blocks 2c and 2c + 1 share run c */
+        for (uint32_t row = 0; row < n_rows; row++) {
+            const uint8_t *from = source + row * stride;
+            out->sub[s].sc[row] = scale_of(from + 4, s);
+            out->sub[s].mn[row] = minimum_of(from + 4, s);
+            slmk_put_nibbles(out->sub[s].q, row, from + 16 + s / 2 * 32, s % 2 * 4);
+        }
     }
 }
 
-void slmk_pack_q5_k(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q5_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q5_k *out = block;
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source);
-    out->dmin[row] = slmk_load_u16(source + 2);
+    put_factors(source, source + 2, stride, n_rows, out->d, out->dmin);
     for (uint32_t s = 0; s < 8; s++) {
-        out->sub[s].sc[row] = scale_of(source + 4, s);
-        out->sub[s].mn[row] = minimum_of(source + 4, s);
-        split_nibbles(source + 48, s, v);
-        add_bits(source + 16, s, 4, v);
-        slmk_put_nibbles(out->sub[s].q, row, v);
-        slmk_put_bits(out->sub[s].h, row, v, 4);
+        uint64_t h[8] = { 0 };
+        for (uint32_t row = 0; row < n_rows; row++) {
+            const uint8_t *from = source + row * stride;
+            out->sub[s].sc[row] = scale_of(from + 4, s);
+            out->sub[s].mn[row] = minimum_of(from + 4, s);
+            slmk_put_nibbles(out->sub[s].q, row, from + 48 + s / 2 * 32, s % 2 * 4); /* as Q4_K */
+            slmk_put_bits(h, row, from + 16, s);
+        }
+        memcpy(out->sub[s].h, h, sizeof(h));
     }
 }
 
-void slmk_pack_q6_k(const uint8_t *source, uint32_t row, void *block)
+void slmk_pack_q6_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q6_k *out = block;
-    uint8_t high[SLMK_BLOCK];
-    uint8_t v[SLMK_BLOCK];
-    out->d[row] = slmk_load_u16(source + 208);
+    put_factors(source + 208, source + 208, stride, n_rows, out->d, out->d);
     for (uint32_t s = 0; s < 8; s++) {
         /* Of each half's four sub-blocks, the first two have the low nibbles of its two runs. */
         const uint8_t *run = source + s / 4 * 64 + s % 2 * 32;
-        split_pairs(source + 128, s, high);
-        for (uint32_t l = 0; l < SLMK_BLOCK; l++) {
-            v[l] = (uint8_t)((run[l] >> s % 4 / 2 * 4 & 15) | high[l] << 4);
+        for (uint32_t row = 0; row < n_rows; row++) {
+            const uint8_t *from = source + row * stride;
+            out->sub[s].sc[0][row] = (int8_t)from[192 + 2 * s];
+            out->sub[s].sc[1][row] = (int8_t)from[192 + 2 * s + 1];
+            slmk_put_nibbles(out->sub[s].q, row, run + row * stride, s % 4 / 2 * 4);
+            slmk_put_pairs(out->sub[s].h, row, from + 128 + s / 4 * 32, s % 4 * 2);
         }
-        out->sub[s].sc[0][row] = (int8_t)source[192 + 2 * s];
-        out->sub[s].sc[1][row] = (int8_t)source[192 + 2 * s + 1];
-        slmk_put_nibbles(out->sub[s].q, row, v);
-        slmk_put_pairs(out->sub[s].h, row, v, 4);
     }
 }
 

@@ -6,19 +6,22 @@
 #ifndef SLMI_MODEL_BUILD_H
 #define SLMI_MODEL_BUILD_H
 
-#include "base/pool.h"
 #include "model/model.h"
+#include "model/panels.h"
+
+/* What becomes of matrices: their panels are made, those that the file has are taken where they stand, or
+ * none is looked at. */
+enum { SLMI_BUILD_LOAD, SLMI_BUILD_MAP, SLMI_BUILD_CHECK };
 
 typedef struct slmi_builder {
     slm_model *model;
     const slmi_gguf *gguf;
     const slm_model_options *options;
-    slmi_pool *pool;
+    uint32_t mode;          /* SLMI_BUILD_* */
     uint8_t *used;          /* [n_tensors of gguf] 1: part of the model */
     slmi_index embedding;   /* matrix of the token embedding, which the head may share */
     uint64_t bytes_done;    /* of the file's tensors, for progress */
-    uint8_t *staging;       /* [staging_bytes] for sources that are not in memory */
-    size_t staging_bytes;
+    slmi_panel_reader reader;
     slm_status status;      /* the first error */
     slm_error *err;
 } slmi_builder;

@@ -11,8 +11,9 @@ static slm_status find_family(slm_model *model, const slmi_gguf *gguf, const slm
                               slm_error *err)
 {
     slmi_text name = { "", 0 };
-    SLM_TRY(slmi_gguf_get_text(gguf, "general.architecture", &name, err));
-    SLM_FAIL_IF(name.length == 0, SLM_ERR_FORMAT, "the file does not say its general.architecture");
+    const char *key = gguf->has_panels ? SLMI_PANELS_MODEL_KEY : "general.architecture";
+    SLM_TRY(slmi_gguf_get_text(gguf, key, &name, err));
+    SLM_FAIL_IF(name.length == 0, SLM_ERR_FORMAT, "the file does not say its %s", key);
     *family = slmi_family_find(name);
     const int shown = (int)(name.length < 64 ? name.length : 64);
     SLM_FAIL_IF(*family == NULL, SLM_ERR_UNSUPPORTED, "the architecture '%.*s' is not supported",
@@ -51,7 +52,7 @@ static slm_status run_family(slmi_builder *b, const slmi_family *family)
     const uint32_t n_threads =
         b->options->n_threads != 0 ? b->options->n_threads : slmi_cpu_count();
     SLM_TRY(slmi_pool_init(&pool, n_threads, &b->model->tasks, &b->model->alloc, b->err));
-    b->pool = &pool;
+    b->reader.pool = &pool;
     slm_status status = slmi_pool_start(&pool, b->err);
     if (status == SLM_OK) {
         family->build(b);
@@ -60,21 +61,22 @@ static slm_status run_family(slmi_builder *b, const slmi_family *family)
     if (status == SLM_OK) {
         status = refuse_unused(b, b->err);
     }
-    slmi_free(&b->model->alloc, b->staging, b->staging_bytes, SLMI_CACHE_LINE);
+    slmi_panel_reader_free(&b->reader);
     slmi_pool_destroy(&pool);
     return status;
 }
 
 /* One block for all matrices of the file. Tensors of other shapes are vectors, or are refused when their turn
  * comes. */
-static slm_status reserve_matrices(slmi_plan *plan, const slmi_gguf *gguf, slm_error *err)
+static slm_status reserve_matrices(slmi_plan *plan, const slmi_gguf *gguf, uint32_t mode, slm_error *err)
 {
     uint64_t size = 0;
+    if (mode == SLMI_BUILD_CHECK) {
+        return SLM_OK;
+    }
     for (uint32_t i = 0; i < gguf->n_tensors; i++) {
         const slmi_gguf_tensor *tensor = &gguf->tensors[i];
-        const int is_flat = tensor->dims[2] == 1 && tensor->dims[3] == 1;
-        if (tensor->type >= 0 && is_flat && tensor->dims[1] > 1 && tensor->dims[0] <= UINT32_MAX &&
-            tensor->dims[1] <= UINT32_MAX) {
+        if (slmi_tensor_is_matrix(tensor) && !(mode == SLMI_BUILD_MAP && tensor->is_panels)) {
             size += slmi_plan_matrix_size(tensor->type, (uint32_t)tensor->dims[1],
                                           (uint32_t)tensor->dims[0]);
         }
@@ -83,7 +85,7 @@ static slm_status reserve_matrices(slmi_plan *plan, const slmi_gguf *gguf, slm_e
 }
 
 static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_options *options,
-                       slm_error *err)
+                       uint32_t mode, slm_error *err)
 {
     const slmi_family *family;
     SLM_TRY(find_family(model, gguf, &family, err));
@@ -95,11 +97,14 @@ static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_
         .model = model, .gguf = gguf, .options = options, .status = SLM_OK, .err = err
     };
     builder.embedding = SLMI_NONE;
+    builder.mode = mode;
+    builder.reader.source = gguf->source;
+    builder.reader.alloc = &model->alloc;
     builder.used = slmi_new(&model->alloc, gguf->n_tensors, 1);
     if (builder.used == NULL) {
         return slmi_alloc_fail(&model->alloc, gguf->n_tensors, err);
     }
-    slm_status status = reserve_matrices(&model->plan, gguf, err);
+    slm_status status = reserve_matrices(&model->plan, gguf, mode, err);
     if (status == SLM_OK) {
         status = run_family(&builder, family);
     }
@@ -113,8 +118,8 @@ static slm_status fill(slm_model *model, const slmi_gguf *gguf, const slm_model_
     return SLM_OK;
 }
 
-slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *options,
-                             slm_model **out, slm_error *err)
+static slm_status create(const slmi_gguf *gguf, const slm_model_options *options, uint32_t mode,
+                         slm_model **out, slm_error *err)
 {
     *out = NULL;
     slmi_alloc alloc;
@@ -132,7 +137,7 @@ slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *opt
     model->file_bytes = gguf->source->size;
     slm_status status = slmi_tasks_copy(&model->tasks, options->host->tasks, err);
     if (status == SLM_OK) {
-        status = fill(model, gguf, options, err);
+        status = fill(model, gguf, options, mode, err);
     }
     if (status != SLM_OK) {
         slmi_model_destroy(model);
@@ -142,9 +147,31 @@ slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *opt
     return SLM_OK;
 }
 
+slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *options,
+                             slm_model **out, slm_error *err)
+{
+    const int maps = gguf->has_panels && gguf->source->map.data != NULL && !(options->flags & SLM_MODEL_COPY);
+    SLM_TRY(create(gguf, options, maps ? SLMI_BUILD_MAP : SLMI_BUILD_LOAD, out, err));
+    if (maps) {
+        (*out)->map = slmi_source_keep(gguf->source);
+    }
+    return SLM_OK;
+}
+
+slm_status slmi_model_check(const slmi_gguf *gguf, const slm_model_options *options, slm_error *err)
+{
+    slm_model *model;
+    slm_model_options quiet = *options;
+    quiet.progress = NULL;
+    SLM_TRY(create(gguf, &quiet, SLMI_BUILD_CHECK, &model, err));
+    slmi_model_destroy(model);
+    return SLM_OK;
+}
+
 void slmi_model_destroy(slm_model *model)
 {
     slmi_plan_free(&model->plan);
+    slmi_map_close(&model->map);
     slmi_buffer_free(&model->texts);
     slmi_free(&model->alloc, model->metadata, 2 * model->n_metadata * sizeof(char *),
               SLMI_CACHE_LINE);

@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "format/gguf.h"
+#include "format/sink.h"
 #include "plan/plan.h"
 #include "slm/model.h"
 
@@ -38,6 +39,7 @@ struct slm_model {
     slm_tasks tasks;          /* of the load options; enqueue is NULL: own threads */
     slmi_hyper hyper;
     slmi_plan plan;
+    slmi_map map;             /* of a file whose panels are used where they stand, else zeroed */
     uint64_t file_bytes;
     uint64_t n_parameters;
     uint64_t identity;        /* hash of directory, hyperparameters and samples of the weights */
@@ -57,6 +59,15 @@ struct slm_model {
  * from the same gguf. `options` is our own full copy. */
 slm_status slmi_model_create(const slmi_gguf *gguf, const slm_model_options *options,
                              slm_model **out, slm_error *err);
+
+/* Whether slmi_model_create() would take the file, without looking at a matrix; also the tokenizer is not
+ * looked at. Progress is not called. */
+slm_status slmi_model_check(const slmi_gguf *gguf, const slm_model_options *options, slm_error *err);
+
+/* convert.c: writes the file anew with stored panels. It is one that slmi_model_check() takes. Progress is
+ * called as in loading. */
+slm_status slmi_model_convert(const slmi_gguf *gguf, const slm_model_options *options, slmi_sink *sink,
+                              slm_error *err);
 
 /* Frees what slmi_model_create() made; the caller has dropped the last reference. */
 void slmi_model_destroy(slm_model *model);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Loading tensors: rows of the file to panels, in chunks, on all workers, giving pages back behind. */
+/* Loading tensors: matrices as panels, made or taken where they stand, and vectors. */
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
 #include "kernels/math.h"
 #include "model/build.h"
-
-/* Bytes of the file that are read, repacked and given back at a time. */
-#define CHUNK_BYTES ((size_t)4 << 20)
 
 static slm_status missing(slm_error *err, const char *name)
 {
@@ -55,73 +52,35 @@ static slm_status advance(slmi_builder *b, uint64_t bytes)
     return SLM_OK;
 }
 
-/* Panels of one chunk, shared out among the workers. */
-typedef struct repacking {
-    const slmi_matrix *matrix;
-    const uint8_t *rows;   /* of the chunk */
-    size_t row_bytes;
-    uint32_t first_panel;
-    uint32_t end_panel;
-    uint32_t n_rows;       /* of the whole matrix */
-    _Atomic uint32_t next;
-} repacking;
-
-static void repack(void *ctx, uint32_t worker)
+static slm_status read_panels(slmi_builder *b, const slmi_gguf_tensor *tensor, const slmi_matrix *matrix)
 {
-    (void)worker;
-    repacking *r = ctx;
-    for (;;) {
-        const uint32_t panel = atomic_fetch_add(&r->next, 1);
-        if (panel >= r->end_panel) {
-            return;
-        }
-        const uint32_t row = panel * SLMK_ROWS;
-        const uint32_t n = r->n_rows - row < SLMK_ROWS ? r->n_rows - row : SLMK_ROWS;
-        const size_t offset = (size_t)(panel - r->first_panel) * SLMK_ROWS * r->row_bytes;
-        slmk_repack(r->matrix->type, r->rows + offset, r->row_bytes, n, r->matrix->cols,
-                    r->matrix->panels + panel * r->matrix->panel_bytes);
-    }
-}
-
-/* A buffer for sources that are not in memory; large enough for any chunk. */
-static slm_status make_staging(slmi_builder *b, size_t size)
-{
-    if (b->gguf->source->data != NULL || size <= b->staging_bytes) {
-        return SLM_OK;
-    }
-    slmi_free(&b->model->alloc, b->staging, b->staging_bytes, SLMI_CACHE_LINE);
-    b->staging_bytes = 0;
-    b->staging = slmi_new_raw(&b->model->alloc, size, SLMI_CACHE_LINE);
-    if (b->staging == NULL) {
-        return slmi_alloc_fail(&b->model->alloc, size, b->err);
-    }
-    b->staging_bytes = size;
-    return SLM_OK;
-}
-
-static slm_status load_matrix(slmi_builder *b, const slmi_gguf_tensor *tensor,
-                              const slmi_matrix *matrix)
-{
-    const size_t row_bytes = slmk_row_size(matrix->type, matrix->cols);
-    const size_t panel_rows_bytes = row_bytes * SLMK_ROWS;
-    const size_t fitting = CHUNK_BYTES / panel_rows_bytes;
-    const uint32_t step = fitting == 0 ? 1 : (uint32_t)fitting;
-    for (uint32_t panel = 0; panel < matrix->n_panels; panel += step) {
-        const uint64_t row = (uint64_t)panel * SLMK_ROWS;
-        const uint64_t most = (uint64_t)step * SLMK_ROWS;
-        const uint64_t n_rows = matrix->rows - row < most ? matrix->rows - row : most;
-        const size_t bytes = (size_t)n_rows * row_bytes;
-        const uint64_t offset = tensor->offset + row * row_bytes;
-        repacking r = { .matrix = matrix, .row_bytes = row_bytes, .first_panel = panel,
-                        .n_rows = matrix->rows, .next = panel };
-        r.end_panel = matrix->n_panels - panel < step ? matrix->n_panels : panel + step;
-        SLM_TRY(make_staging(b, bytes));
-        SLM_TRY(slmi_source_view(b->gguf->source, offset, bytes, b->staging, &r.rows, b->err));
-        slmi_pool_run(b->pool, repack, &r);
-        slmi_source_forget(b->gguf->source, offset, bytes);
+    const uint32_t step = slmi_panels_step(tensor);
+    for (uint32_t first = 0; first < matrix->n_panels;) {
+        const uint32_t end = matrix->n_panels - first < step ? matrix->n_panels : first + step;
+        uint64_t bytes;
+        SLM_TRY(slmi_panels_read(&b->reader, tensor, first, end, matrix->panels + first * matrix->panel_bytes,
+                                 &bytes, b->err));
         SLM_TRY(advance(b, bytes));
+        first = end;
     }
     return SLM_OK;
+}
+
+/* A matrix with its panels: made from the file's rows, copied, or taken where they stand. */
+static slm_status load_matrix(slmi_builder *b, const slmi_gguf_tensor *tensor, slmi_index *index)
+{
+    slmi_plan *plan = &b->model->plan;
+    const uint32_t cols = (uint32_t)tensor->dims[0], rows = (uint32_t)tensor->dims[1];
+    if (b->mode == SLMI_BUILD_CHECK) {
+        return slmi_plan_add_foreign_matrix(plan, tensor->type, rows, cols, NULL, index, b->err);
+    }
+    if (b->mode == SLMI_BUILD_MAP && tensor->is_panels) {
+        const uint8_t *panels = b->gguf->source->data + tensor->offset;
+        SLM_TRY(slmi_plan_add_foreign_matrix(plan, tensor->type, rows, cols, panels, index, b->err));
+        return advance(b, tensor->bytes);
+    }
+    SLM_TRY(slmi_plan_add_matrix(plan, tensor->type, rows, cols, index, b->err));
+    return read_panels(b, tensor, &plan->matrices[*index]);
 }
 
 /* Ties the model's identity to the tensor: its name, type, shape and first panel. */
@@ -144,16 +103,15 @@ slmi_index slmi_build_matrix(slmi_builder *b, const char *name, uint32_t rows, u
         b->status = find(b, name, cols, rows, &tensor);
     }
     if (b->status == SLM_OK) {
-        b->status = slmi_plan_add_matrix(plan, tensor->type, rows, cols, &index, b->err);
-    }
-    if (b->status == SLM_OK) {
-        b->status = load_matrix(b, tensor, &plan->matrices[index]);
+        b->status = load_matrix(b, tensor, &index);
     }
     if (b->status != SLM_OK) {
         return SLMI_NONE;
     }
-    identify(b->model, name, tensor->type, plan->matrices[index].panels,
-             plan->matrices[index].panel_bytes);
+    if (b->mode != SLMI_BUILD_CHECK) {
+        identify(b->model, name, tensor->type, plan->matrices[index].panels,
+                 plan->matrices[index].panel_bytes);
+    }
     return index;
 }
 
@@ -166,8 +124,7 @@ static slm_status load_vector(slmi_builder *b, const slmi_gguf_tensor *tensor, f
     SLM_FAIL_AT_IF(!slmk_types[tensor->type].is_float, SLM_ERR_UNSUPPORTED, tensor->entry_offset,
                    "tensor '%.*s' must be of a float type", (int)tensor->name.length,
                    tensor->name.data);
-    SLM_TRY(make_staging(b, size));
-    SLM_TRY(slmi_source_view(b->gguf->source, tensor->offset, size, b->staging, &bytes, err));
+    SLM_TRY(slmi_panel_reader_view(&b->reader, tensor->offset, size, &bytes, err));
     for (size_t i = 0; i < length; i++) {
         if (tensor->type == SLMK_F32) {
             out[i] = slmi_bits_f32(slmi_read_u32(bytes + 4 * i));

@@ -111,8 +111,8 @@ uint64_t slmi_plan_matrix_size(int32_t type, uint32_t rows, uint32_t cols)
     return slmi_round_up(n_panels * slmk_panel_size(type, cols), SLMI_CACHE_LINE);
 }
 
-slm_status slmi_plan_add_matrix(slmi_plan *plan, int32_t type, uint32_t rows, uint32_t cols,
-                                slmi_index *out, slm_error *err)
+slm_status slmi_plan_add_foreign_matrix(slmi_plan *plan, int32_t type, uint32_t rows, uint32_t cols,
+                                        const uint8_t *panels, slmi_index *out, slm_error *err)
 {
     SLM_TRY(grow(plan, &plan->matrices, &plan->n_matrices, &plan->matrices_capacity,
                  sizeof(slmi_matrix), err));
@@ -122,15 +122,22 @@ slm_status slmi_plan_add_matrix(slmi_plan *plan, int32_t type, uint32_t rows, ui
     matrix->type = type;
     matrix->n_panels = (rows + SLMK_ROWS - 1) / SLMK_ROWS;
     matrix->panel_bytes = slmk_panel_size(type, cols);
+    matrix->panels = (uint8_t *)(uintptr_t)panels;
+    *out = (slmi_index)(plan->n_matrices - 1);
+    return SLM_OK;
+}
+
+slm_status slmi_plan_add_matrix(slmi_plan *plan, int32_t type, uint32_t rows, uint32_t cols,
+                                slmi_index *out, slm_error *err)
+{
     const uint64_t size = slmi_plan_matrix_size(type, rows, cols);
     slmi_weight_block *block = plan->n_blocks == 0 ? NULL : &plan->blocks[plan->n_blocks - 1];
     if (block == NULL || block->size - block->used < size) {
         SLM_TRY(slmi_plan_reserve(plan, size, err));
         block = &plan->blocks[plan->n_blocks - 1];
     }
-    matrix->panels = block->data + block->used;
+    SLM_TRY(slmi_plan_add_foreign_matrix(plan, type, rows, cols, block->data + block->used, out, err));
     block->used += (size_t)size;
-    *out = (slmi_index)(plan->n_matrices - 1);
     return SLM_OK;
 }
 

@@ -17,7 +17,7 @@ typedef struct slmi_matrix {
     int32_t type;         /* SLMK_* */
     uint32_t n_panels;    /* ceil(rows / 16) */
     size_t panel_bytes;   /* of one panel */
-    uint8_t *panels;      /* in one of the plan's blocks */
+    uint8_t *panels;      /* in one of the plan's blocks, or foreign and never written */
 } slmi_matrix;
 
 /* Memory of matrices. */
@@ -121,6 +121,10 @@ slm_status slmi_plan_add_rope(slmi_plan *plan, uint32_t n_pairs, uint32_t halves
                               slm_error *err);
 slm_status slmi_plan_add_slot(slmi_plan *plan, uint32_t n_heads, uint32_t head_width, slmi_index *out,
                               slm_error *err);
+
+/* A matrix whose panels lie elsewhere, and longer than the plan. */
+slm_status slmi_plan_add_foreign_matrix(slmi_plan *plan, int32_t type, uint32_t rows, uint32_t cols,
+                                        const uint8_t *panels, slmi_index *out, slm_error *err);
 
 /* Takes one block for matrices to come; the next that does not fit gets a block of its own. */
 slm_status slmi_plan_reserve(slmi_plan *plan, uint64_t size, slm_error *err);

@@ -26,6 +26,14 @@ size_t slmi_alphabet_decode(const char *text, size_t length, char *out)
     size_t n = 0;
     for (size_t i = 0; i < length;) {
         uint32_t code_point;
+        if (text[i] >= 0x21 && text[i] <= 0x7E) { /* most, and all that stand for themselves in one byte */
+            if (out != NULL) {
+                out[n] = text[i];
+            }
+            n++;
+            i++;
+            continue;
+        }
         const size_t bytes = slmi_utf8_decode(text + i, length - i, &code_point);
         const int byte = bytes > 0 ? byte_of(code_point) : -1;
         if (byte < 0) {

@@ -23,7 +23,8 @@ enum {
     SLMI_IS_SPECIAL = 2,  /* its text is recognised before anything is split or merged */
     SLMI_IS_HIDDEN = 4,   /* decoding shows nothing; if special, only by SLM_TEXT_PARSE_SPECIAL */
     SLMI_IS_END = 8,      /* ends a text */
-    SLMI_STRIPS_RIGHT = 16 /* as a special token it swallows the white space behind it */
+    SLMI_STRIPS_RIGHT = 16, /* as a special token it swallows the white space behind it */
+    SLMI_IS_REPEATED = 32   /* not found: an earlier token has the same bytes */
 };
 
 /* Special tokens that are longer are not recognised in text: bounds the cost of a look-up. */
@@ -95,6 +96,10 @@ slm_status slmi_pieces_load(slm_tokenizer *t, const slmi_gguf *gguf, slm_error *
 
 /* The token with these bytes that merging finds (piece = 1) or does not find (piece = 0), or -1. */
 int32_t slmi_piece_find(const slm_tokenizer *t, const char *bytes, size_t length, int piece);
+
+/* The same for bytes whose slmi_hash() is known. */
+int32_t slmi_piece_find_hashed(const slm_tokenizer *t, uint64_t hash, const char *bytes, size_t length,
+                               int piece);
 
 /* merges.c */
 

@@ -115,44 +115,52 @@ static size_t convert(const slm_tokenizer *t, slmi_text text, uint32_t type, cha
                                     : convert_bpe(text, type, out, flags);
 }
 
-static uint64_t hash_bytes(const char *bytes, size_t length)
+/* The slot of a piece, or the empty one where it belongs. `hash` is slmi_hash() of the bytes. */
+static uint32_t slot_of(const slm_tokenizer *t, uint64_t hash, const char *bytes, size_t length, int piece)
 {
-    const uint64_t hash = slmi_hash(SLMI_HASH_START, bytes, length);
-    return hash ^ hash >> 32;
+    const uint32_t mask = t->n_piece_slots - 1;
+    uint32_t slot = (uint32_t)(hash ^ hash >> 32) & mask;
+    for (; t->piece_slots[slot] != 0; slot = (slot + 1) & mask) {
+        const uint32_t id = t->piece_slots[slot] - 1;
+        if (slmi_piece_length(t, id) == length &&
+            (t->flags[id] & SLMI_IS_PIECE) == (piece ? SLMI_IS_PIECE : 0) &&
+            memcmp(slmi_piece_bytes(t, id), bytes, length) == 0) {
+            break;
+        }
+    }
+    return slot;
 }
 
-int32_t slmi_piece_find(const slm_tokenizer *t, const char *bytes, size_t length, int piece)
+int32_t slmi_piece_find_hashed(const slm_tokenizer *t, uint64_t hash, const char *bytes, size_t length,
+                               int piece)
 {
     if (length == 0 || length > t->longest) {
         return -1;
     }
-    const uint32_t mask = t->n_piece_slots - 1;
-    uint32_t slot = (uint32_t)hash_bytes(bytes, length) & mask;
-    for (; t->piece_slots[slot] != 0; slot = (slot + 1) & mask) {
-        const uint32_t id = t->piece_slots[slot] - 1;
-        if ((t->flags[id] & SLMI_IS_PIECE) == (piece ? SLMI_IS_PIECE : 0) &&
-            slmi_piece_length(t, id) == length &&
-            memcmp(slmi_piece_bytes(t, id), bytes, length) == 0) {
-            return (int32_t)id;
-        }
-    }
-    return -1;
+    return (int32_t)t->piece_slots[slot_of(t, hash, bytes, length, piece)] - 1;
+}
+
+int32_t slmi_piece_find(const slm_tokenizer *t, const char *bytes, size_t length, int piece)
+{
+    const size_t hashed = length <= t->longest ? length : 0; /* what is longer is not there */
+    return slmi_piece_find_hashed(t, slmi_hash(SLMI_HASH_START, bytes, hashed), bytes, length, piece);
 }
 
 /* Of equal pieces only the first one is kept: many equal ones must not make the table slow. */
 static void insert_piece(slm_tokenizer *t, uint32_t id)
 {
+    const char *bytes = slmi_piece_bytes(t, id);
     const uint32_t length = slmi_piece_length(t, id);
-    if (length == 0 ||
-        slmi_piece_find(t, slmi_piece_bytes(t, id), length, t->flags[id] & SLMI_IS_PIECE) >= 0) {
+    if (length == 0) {
         return;
     }
-    const uint32_t mask = t->n_piece_slots - 1;
-    uint32_t slot = (uint32_t)hash_bytes(slmi_piece_bytes(t, id), length) & mask;
-    while (t->piece_slots[slot] != 0) {
-        slot = (slot + 1) & mask;
+    const uint64_t hash = slmi_hash(SLMI_HASH_START, bytes, length);
+    const uint32_t slot = slot_of(t, hash, bytes, length, t->flags[id] & SLMI_IS_PIECE);
+    if (t->piece_slots[slot] == 0) {
+        t->piece_slots[slot] = id + 1;
+    } else {
+        t->flags[id] |= SLMI_IS_REPEATED;
     }
-    t->piece_slots[slot] = id + 1;
 }
 
 /* The three arrays of the vocabulary; types and scores may be missing. */

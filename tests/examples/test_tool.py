@@ -23,11 +23,11 @@ PROMPT = "Once upon a time"
 def test_overview(slm, word):
     done = slm(word)
     assert done.code == 0
-    for command in ("run", "chat", "info", "tokenize", "bench", "eval"):
+    for command in ("run", "chat", "info", "tokenize", "bench", "eval", "convert"):
         assert f"  {command} " in done.out
 
 
-@pytest.mark.parametrize("command", ["run", "chat", "info", "tokenize", "bench", "eval"])
+@pytest.mark.parametrize("command", ["run", "chat", "info", "tokenize", "bench", "eval", "convert"])
 def test_help_names_the_common_options(slm, command):
     done = slm(command, "--help")
     assert done.code == 0 and done.err == ""
@@ -389,3 +389,37 @@ def test_eval_scores_each_text_of_a_file(slm, story, tmp_path):
 def test_eval_reads_standard_input(slm, story):
     assert slm("eval", "--text", "-", stdin=STORY).out.splitlines()[2:] == \
         slm("eval", "--text", story).out.splitlines()[2:]
+
+
+# ---- slm convert ----
+
+
+def test_convert(slm, storyteller, tmp_path):
+    converted = tmp_path / "converted.slm"
+    done = slm("convert", storyteller, converted)
+    assert done.code == 0 and done.err == ""
+    assert re.fullmatch(r".*converted\.slm written in [\d.]+ s\n", done.out)
+    assert [path.name for path in tmp_path.iterdir()] == ["converted.slm"]
+    expected = slm("run", storyteller, "-p", PROMPT, "-n", 20, "--seed", 3).out
+    assert slm("run", converted, "-p", PROMPT, "-n", 20, "--seed", 3).out == expected
+    assert slm("run", converted, "-p", PROMPT, "-n", 20, "--seed", 3, "--copy").out == expected
+    assert slm("convert", converted, tmp_path / "again.slm").code != 0
+
+
+def test_convert_json(slm, storyteller, tmp_path):
+    done = slm("convert", storyteller, tmp_path / "out", "--json")
+    assert json.loads(done.out).keys() == {"model", "output", "seconds"}
+
+
+def test_convert_spares_its_input(slm, storyteller, tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(storyteller.read_bytes())
+    done = slm("convert", path, path)
+    assert done.code != 0 and "over itself" in done.err
+    assert path.read_bytes() == storyteller.read_bytes()
+
+
+@pytest.mark.parametrize("paths", [[], ["one.gguf"], ["one", "two", "three"]])
+def test_convert_takes_two_paths(slm, paths):
+    done = slm("convert", *paths)
+    assert done.code == 2 and "slm convert --help" in done.err

@@ -6,6 +6,7 @@
 
 #include "format/gguf.h"
 #include "fuzz.h"
+#include "kernels/panel.h"
 
 typedef struct bytes {
     const uint8_t *data;
@@ -47,6 +48,12 @@ static void check_tensor(const slmi_gguf *gguf, const slmi_gguf_tensor *tensor)
     MUST(tensor->bytes <= gguf->source->size - tensor->offset);
     MUST(tensor->offset >= gguf->data_offset);
     MUST((tensor->offset - gguf->data_offset) % gguf->alignment == 0);
+    if (tensor->is_panels) {
+        const uint64_t n_panels = (tensor->dims[1] + SLMK_ROWS - 1) / SLMK_ROWS;
+        MUST(gguf->has_panels && tensor->type >= 0 && tensor->offset % SLMI_PANELS_ALIGNMENT == 0);
+        MUST(tensor->dims[0] % slmk_types[tensor->type].block == 0 && tensor->dims[2] * tensor->dims[3] == 1);
+        MUST(n_panels * slmk_panel_size(tensor->type, (size_t)tensor->dims[0]) == tensor->bytes);
+    }
 }
 
 static slm_status open_and_check(slmi_source *source, slm_error *err)

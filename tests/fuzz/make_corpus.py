@@ -41,12 +41,23 @@ def tensor(name, dims, kind, offset):
     return head + b"".join(struct.pack("<Q", d) for d in dims) + struct.pack("<IQ", kind, offset)
 
 
-def file(entries=(), tensors=(), data=b"", version=3, n_entries=None, n_tensors=None):
+def file(entries=(), tensors=(), data=b"", version=3, n_entries=None, n_tensors=None,
+         alignment=32):
     n_entries = len(entries) if n_entries is None else n_entries
     n_tensors = len(tensors) if n_tensors is None else n_tensors
     head = b"GGUF" + struct.pack("<IQQ", version, n_tensors, n_entries)
     head += b"".join(entries) + b"".join(tensors)
-    return head + (b"\0" * (-len(head) % 32) + data if data else b"")
+    return head + (b"\0" * (-len(head) % alignment) + data if data else b"")
+
+
+def panels(types, shapes, tensors, size, version=1):
+    """A file with stored panels."""
+    return file(
+        [text("general.architecture", "slm-panels"), u32("general.alignment", 64),
+         u32("slm.panels.version", version), text("slm.panels.architecture", "llama"),
+         array("slm.panels.types", U32, len(types), struct.pack(f"<{len(types)}I", *types)),
+         array("slm.panels.shapes", U64, len(shapes), struct.pack(f"<{len(shapes)}Q", *shapes))],
+        tensors, b"\1" * size, alignment=64)
 
 
 HUGE = (1 << 64) - 1
@@ -94,6 +105,17 @@ GGUF = {
         [u32("general.alignment", 1 << 20)], [tensor("a", [(1 << 62) - 1], 24, HUGE - 31)], b"\0" * 8
     ),
     "overlap": file([], [tensor("a", [16], 0, 0), tensor("b", [16], 0, 32)], b"\0" * 128),
+    # A Q8_0 matrix of 17 rows in two panels, and a vector; then lists that lie.
+    "panels": panels([8, 0], [32, 17, 0, 0, 4, 0, 0, 0],
+                     [tensor("m", [544, 2], 24, 0), tensor("v", [4], 0, 1088)],
+                     1104),
+    "panels-version": panels([8], [32, 17, 0, 0], [tensor("m", [544, 2], 24, 0)], 1088, version=2),
+    "panels-type": panels([24], [32, 17, 0, 0], [tensor("m", [544, 2], 24, 0)], 1088),
+    "panels-rows": panels([8], [32, HUGE, 0, 0], [tensor("m", [544, 2], 24, 0)], 1088),
+    "panels-wrap": panels([0], [1 << 31, (1 << 32) - 1, 0, 0], [tensor("m", [1 << 6], 24, 0)], 64),
+    "panels-columns": panels([8], [33, 17, 1, 1], [tensor("m", [544, 2], 24, 0)], 1088),
+    "panels-vector": panels([8], [4, 0, 0, 0], [tensor("v", [4], 0, 0)], 16),
+    "panels-lists": panels([8, 8], [32, 17], [tensor("m", [544, 2], 24, 0)], 1088),
     "twice": file([u32("k", 1), u32("k", 2)]),
     "array-of-arrays": file([array("k", ARRAY, 1, struct.pack("<IQ", U8, 0))]),
 }

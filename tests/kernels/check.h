@@ -40,6 +40,7 @@ void test_store(void **state);
 void test_attend(void **state);
 void test_kv(void **state);
 void test_panels(void **state);
+void test_panels_version(void **state);
 void test_expf(void **state);
 void test_doubles(void **state);
 void test_doubles_are_the_same(void **state);

@@ -249,6 +249,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fmaf),     cmocka_unit_test(test_expf),
         cmocka_unit_test(test_doubles),  cmocka_unit_test(test_doubles_are_the_same),
         cmocka_unit_test(test_panels),
+        cmocka_unit_test(test_panels_version),
         cmocka_unit_test(test_matmul),   cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_vectors),  cmocka_unit_test(test_rope),
         cmocka_unit_test(test_store),    cmocka_unit_test(test_attend),

@@ -179,37 +179,67 @@ void test_halves(void **state)
     assert_true(slmk_bf16_to_f32(0x3fc0) == 1.5f);
 }
 
-/* FNV-1a over rows that slmk_panel_row reads from two blocks' worth of counted bytes; the values
- * were compared with gguf.quants.dequantize when the hashes were stored. */
-static uint64_t hash_type(int type)
+enum { PANEL_K = 512, PANEL_ROWS = 13 };
+static uint64_t counted_panel[16 * PANEL_K * 4 / 8];
+
+/* A panel of counted bytes. */
+static void make_panel(int type)
 {
-    enum { K = 512, ROWS = 13 };
-    static uint8_t rows[ROWS * K * 4];
-    static uint64_t panel[16 * K * 4 / 8];
-    static float out[K];
-    const size_t row_size = slmk_row_size(type, K);
+    static uint8_t rows[PANEL_ROWS * PANEL_K * 4];
+    const size_t row_size = slmk_row_size(type, PANEL_K);
     uint32_t seed = 1;
-    for (size_t i = 0; i < ROWS * row_size; i++) {
+    for (size_t i = 0; i < PANEL_ROWS * row_size; i++) {
         seed = seed * 1664525 + 1013904223;
         /* Clearing bit 6 of every byte keeps all scales finite, wherever they stand. */
         rows[i] = (uint8_t)(seed >> 24 & 0xbf);
     }
-    slmk_repack(type, rows, row_size, ROWS, K, panel);
+    slmk_repack(type, rows, row_size, PANEL_ROWS, PANEL_K, counted_panel);
+}
+
+static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
+/* FNV-1a over rows that slmk_panel_row reads from two blocks' worth of counted bytes; the values
+ * were compared with gguf.quants.dequantize when the hashes were stored. */
+static uint64_t hash_type(int type)
+{
+    static float out[PANEL_K];
+    make_panel(type);
     uint64_t hash = 0xcbf29ce484222325u;
     for (uint32_t r = 0; r < 16; r++) {
-        slmk_panel_row(type, panel, r, K, out);
-        for (uint32_t i = 0; i < K; i++) {
-            if (r >= ROWS) {
+        slmk_panel_row(type, counted_panel, r, PANEL_K, out);
+        for (uint32_t i = 0; i < PANEL_K; i++) {
+            if (r >= PANEL_ROWS) {
                 assert_true(out[i] == 0);
                 continue;
             }
             uint32_t bits = slmk_bits_from_float(out[i] + 0.0f);
-            for (int byte = 0; byte < 4; byte++) {
-                hash = (hash ^ (bits >> 8 * byte & 255)) * 0x100000001b3u;
-            }
+            const uint8_t bytes[4] = { (uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16),
+                                       (uint8_t)(bits >> 24) };
+            hash = hash_bytes(hash, bytes, 4);
         }
     }
     return hash;
+}
+
+/* Files keep panels: whoever changes a layout raises SLMK_PANELS_VERSION with this hash. */
+void test_panels_version(void **state)
+{
+    (void)state;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int type = 0; type < SLMK_N_TYPES; type++) {
+        make_panel(type);
+        hash = hash_bytes(hash, (const uint8_t *)counted_panel, slmk_panel_size(type, PANEL_K));
+    }
+    assert_int_equal(SLMK_PANELS_VERSION, 1);
+    if (hash != 0x1e732bfb4fcd96acu) {
+        fail_msg("0x%016llxu", (unsigned long long)hash);
+    }
 }
 
 void test_panels(void **state)

@@ -35,6 +35,7 @@ LAYERS = [
 PUBLIC_HEADER_LAYERS = {
     "base.h": {layer for row in LAYERS for layer in row},
     "chat.h": {"template"},
+    "experimental/convert.h": set(),
     "experimental/evaluate.h": {"evaluate"},
     "experimental/profile.h": set(),
     "model.h": {"model"},
@@ -85,6 +86,7 @@ ALLOWED_SYMBOLS = set(
     "snprintf vsnprintf "
     "__errno_location __stack_chk_fail _GLOBAL_OFFSET_TABLE_ "
     "open open64 close pread pread64 fstat fstat64 stat stat64 mmap mmap64 munmap madvise "
+    "write fsync rename unlink "
     "posix_madvise sysconf clock_gettime getpid sched_yield sched_getaffinity __sched_cpucount "
     "getauxval posix_memalign malloc free fma fmaf sqrt sqrtf floor floorf rintf nearbyintf "
     "pthread_create pthread_join pthread_attr_init pthread_attr_destroy "

@@ -87,6 +87,9 @@ typedef struct slm_reader {
     void *ctx;
     slm_status (*read)(void *ctx, uint64_t offset, void *buffer, size_t size);
 } slm_reader;
+enum {
+    SLM_MODEL_COPY = 1
+};
 typedef struct slm_model_options {
     uint32_t struct_size;
     uint32_t n_threads;
@@ -97,6 +100,8 @@ typedef struct slm_model_options {
     void *progress_ctx;
     int32_t (*progress)(void *ctx, float done);
     const void *reserved0;
+    uint32_t flags;
+    uint32_t reserved1;
 } slm_model_options;
 slm_status slm_model_load(const char *path, const slm_model_options *options,
         slm_model **model, slm_error *err);
@@ -124,6 +129,7 @@ typedef struct slm_model_info {
     uint64_t memory_bytes;
     const char *architecture;
     const char *name;
+    uint64_t mapped_bytes;
 } slm_model_info;
 slm_status slm_model_get_info(const slm_model *model, slm_model_info *info, slm_error *err);
 slm_status slm_model_get_metadata(const slm_model *model, uint32_t index, const char **key,

@@ -12,9 +12,16 @@ local LIMITS = {
     n_threads = 256, max_tensors = 2 ^ 53, max_string_bytes = 2 ^ 53, max_memory_bytes = 2 ^ 53,
 }
 
+local SETTINGS = { copy = true }
+for name in pairs(LIMITS) do
+    SETTINGS[name] = true
+end
+
 local function load_options(settings)
-    base.check_settings(settings, LIMITS)
-    return base.fill_counts(base.new_struct("slm_model_options"), settings or {}, LIMITS)
+    settings = base.check_settings(settings, SETTINGS)
+    local options = base.fill_counts(base.new_struct("slm_model_options"), settings, LIMITS)
+    options.flags = base.flags(settings, { copy = 1 })
+    return options
 end
 
 -- ---- tokenizers ----

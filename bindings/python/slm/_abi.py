@@ -26,6 +26,7 @@ OK, MORE, END, CANCELLED = 0, 1, 2, 3
 BUFFER_TOO_SMALL = -5
 IO = -30
 
+MODEL_COPY = 1
 TEXT_ADD_SPECIAL, TEXT_PARSE_SPECIAL, TEXT_REPLACE_INVALID, TEXT_SHOW_SPECIAL = 1, 2, 4, 8
 CHAT_ADD_GENERATION_PROMPT, CHAT_CONTINUE = 1, 2
 APPEND_LOGITS = 1
@@ -77,6 +78,7 @@ class ModelOptions(SizedStruct):
         ("struct_size", c_uint32), ("n_threads", c_uint32), ("max_tensors", c_uint64),
         ("max_string_bytes", c_uint64), ("max_memory_bytes", c_uint64), ("host", c_void_p),
         ("progress_ctx", c_void_p), ("progress", ProgressFunction), ("reserved0", c_void_p),
+        ("flags", c_uint32), ("reserved1", c_uint32),
     ]
 
 
@@ -87,7 +89,7 @@ class ModelInfo(SizedStruct):
         ("ffn_width", c_uint32), ("n_vocab", c_uint32), ("context_length", c_uint32),
         ("n_tensors", c_uint32), ("n_parameters", c_uint64), ("file_bytes", c_uint64),
         ("weight_bytes", c_uint64), ("memory_bytes", c_uint64), ("architecture", c_char_p),
-        ("name", c_char_p),
+        ("name", c_char_p), ("mapped_bytes", c_uint64),
     ]
 
 

@@ -138,6 +138,7 @@ class ModelInfo:
     file_bytes: int
     weight_bytes: int
     memory_bytes: int
+    mapped_bytes: int
 
 
 @dataclass(frozen=True)
@@ -191,12 +192,13 @@ class Model(Owner):
 
     `source` is the path of a GGUF file, its bytes, a binary file object, or None for the model that
     the package carries. `progress` is called with the share done, 0 to 1, and ends the load with
-    CancelledError when it returns something true.
+    CancelledError when it returns something true. A file that `slm convert` wrote stays mapped while
+    the model lives, or is read into memory with `copy`.
     """
 
     def __init__(self, source: Source = None, *, n_threads: int | None = None,
                  max_tensors: int | None = None, max_string_bytes: int | None = None,
-                 max_memory_bytes: int | None = None,
+                 max_memory_bytes: int | None = None, copy: bool = False,
                  progress: Callable[[float], object] | None = None) -> None:
         callbacks = _Callbacks()
         options = _abi.ModelOptions(
@@ -204,6 +206,7 @@ class Model(Owner):
             max_tensors=count("max_tensors", max_tensors, 2**63),
             max_string_bytes=count("max_string_bytes", max_string_bytes, 2**63),
             max_memory_bytes=count("max_memory_bytes", max_memory_bytes, 2**63),
+            flags=_abi.MODEL_COPY if copy else 0,
         )
         if progress is not None:
             options.progress = callbacks.progress(progress)

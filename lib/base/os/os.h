@@ -30,8 +30,38 @@ slm_status slmi_map_open(slmi_map *map, const char *path, slm_error *err);
 /* Tells the system that whole pages inside [offset, offset + size) are not needed any more. */
 void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size);
 
+/* Asks for large pages for what is not in memory yet; of use before anything of it was looked at. */
+void slmi_map_prefer_large_pages(const slmi_map *map);
+
 /* Unmaps; a zeroed map does nothing. */
 void slmi_map_close(slmi_map *map);
+
+/* A new file that is written from front to back. */
+typedef struct slmi_file {
+#if defined(_WIN32)
+    void *handle;
+#else
+    int descriptor;
+#endif
+} slmi_file;
+
+/* Makes a file that does not exist yet. SLM_ERR_NOT_FOUND (no such folder), SLM_ERR_IO. */
+slm_status slmi_file_create(slmi_file *file, const char *path, slm_error *err);
+
+slm_status slmi_file_write(slmi_file *file, const void *bytes, size_t size, slm_error *err);
+
+/* Waits until all of it is on the disk. */
+slm_status slmi_file_sync(slmi_file *file, slm_error *err);
+
+void slmi_file_close(slmi_file *file);
+
+/* Gives a file another name; one that has that name already is replaced in one step. */
+slm_status slmi_file_rename(const char *from, const char *to, slm_error *err);
+
+void slmi_file_remove(const char *path);
+
+/* 1 if both paths lead to the same file. */
+int slmi_file_is_same(const char *a, const char *b);
 
 /* Monotonic nanoseconds. */
 uint64_t slmi_clock_ns(void);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -99,12 +100,73 @@ void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size)
     advise(map->data + offset, size, MADV_DONTNEED);
 }
 
+void slmi_map_prefer_large_pages(const slmi_map *map)
+{
+    slmi_os_prefer_large_pages((void *)(uintptr_t)map->data, (size_t)map->size);
+}
+
 void slmi_map_close(slmi_map *map)
 {
     if (map->data != NULL) {
         (void)munmap((void *)(uintptr_t)map->data, (size_t)map->size);
         map->data = NULL;
     }
+}
+
+static slm_status write_failed(int number, slm_error *err)
+{
+    return slmi_fail(err, SLM_ERR_IO, SLM_NO_OFFSET, "writing failed (error %d)", number);
+}
+
+slm_status slmi_file_create(slmi_file *file, const char *path, slm_error *err)
+{
+    file->descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    SLM_FAIL_IF(file->descriptor < 0 && (errno == ENOENT || errno == ENOTDIR), SLM_ERR_NOT_FOUND,
+                "there is no folder for '%s'", path);
+    SLM_FAIL_IF(file->descriptor < 0, SLM_ERR_IO, "cannot write '%s' (error %d)", path, errno);
+    return SLM_OK;
+}
+
+slm_status slmi_file_write(slmi_file *file, const void *bytes, size_t size, slm_error *err)
+{
+    const uint8_t *from = bytes;
+    while (size > 0) {
+        const ssize_t n = write(file->descriptor, from, size);
+        if (n < 0 && errno != EINTR) {
+            return write_failed(errno, err);
+        }
+        from += n > 0 ? n : 0;
+        size -= n > 0 ? (size_t)n : 0;
+    }
+    return SLM_OK;
+}
+
+slm_status slmi_file_sync(slmi_file *file, slm_error *err)
+{
+    return fsync(file->descriptor) == 0 ? SLM_OK : write_failed(errno, err);
+}
+
+void slmi_file_close(slmi_file *file)
+{
+    (void)close(file->descriptor);
+}
+
+slm_status slmi_file_rename(const char *from, const char *to, slm_error *err)
+{
+    SLM_FAIL_IF(rename(from, to) != 0, SLM_ERR_IO, "cannot write '%s' (error %d)", to, errno);
+    return SLM_OK;
+}
+
+void slmi_file_remove(const char *path)
+{
+    (void)unlink(path);
+}
+
+int slmi_file_is_same(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }
 
 uint64_t slmi_clock_ns(void)

@@ -139,12 +139,100 @@ void slmi_map_forget(const slmi_map *map, uint64_t offset, uint64_t size)
     }
 }
 
+void slmi_map_prefer_large_pages(const slmi_map *map)
+{
+    (void)map;
+}
+
 void slmi_map_close(slmi_map *map)
 {
     if (map->data != NULL) {
         (void)UnmapViewOfFile(map->data);
         map->data = NULL;
     }
+}
+
+static slm_status write_failed(slm_error *err)
+{
+    return slmi_fail(err, SLM_ERR_IO, SLM_NO_OFFSET, "writing failed (error %lu)", GetLastError());
+}
+
+slm_status slmi_file_create(slmi_file *file, const char *path, slm_error *err)
+{
+    wchar_t wide[MOST_PATH];
+    SLM_TRY(wide_path(wide, path, err));
+    file->handle = CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    const DWORD code = file->handle == INVALID_HANDLE_VALUE ? GetLastError() : ERROR_SUCCESS;
+    SLM_FAIL_IF(code == ERROR_PATH_NOT_FOUND, SLM_ERR_NOT_FOUND, "there is no folder for '%s'", path);
+    SLM_FAIL_IF(code != ERROR_SUCCESS, SLM_ERR_IO, "cannot write '%s' (error %lu)", path, code);
+    return SLM_OK;
+}
+
+slm_status slmi_file_write(slmi_file *file, const void *bytes, size_t size, slm_error *err)
+{
+    const uint8_t *from = bytes;
+    while (size > 0) {
+        const DWORD most = size < (1u << 30) ? (DWORD)size : 1u << 30;
+        DWORD n = 0;
+        if (!WriteFile(file->handle, from, most, &n, NULL)) {
+            return write_failed(err);
+        }
+        from += n;
+        size -= n;
+    }
+    return SLM_OK;
+}
+
+slm_status slmi_file_sync(slmi_file *file, slm_error *err)
+{
+    return FlushFileBuffers(file->handle) ? SLM_OK : write_failed(err);
+}
+
+void slmi_file_close(slmi_file *file)
+{
+    CloseHandle(file->handle);
+}
+
+slm_status slmi_file_rename(const char *from, const char *to, slm_error *err)
+{
+    wchar_t wide_from[MOST_PATH], wide_to[MOST_PATH];
+    SLM_TRY(wide_path(wide_from, from, err));
+    SLM_TRY(wide_path(wide_to, to, err));
+    SLM_FAIL_IF(!MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH),
+                SLM_ERR_IO, "cannot write '%s' (error %lu)", to, GetLastError());
+    return SLM_OK;
+}
+
+void slmi_file_remove(const char *path)
+{
+    wchar_t wide[MOST_PATH];
+    if (wide_path(wide, path, NULL) == SLM_OK) {
+        (void)DeleteFileW(wide);
+    }
+}
+
+/* Says which file a path leads to; 0 if there is none. */
+static int identify(const char *path, BY_HANDLE_FILE_INFORMATION *info)
+{
+    wchar_t wide[MOST_PATH];
+    if (wide_path(wide, path, NULL) != SLM_OK) {
+        return 0;
+    }
+    const HANDLE file = CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                    OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    const int found = file != INVALID_HANDLE_VALUE && GetFileInformationByHandle(file, info);
+    if (file != INVALID_HANDLE_VALUE) {
+        CloseHandle(file);
+    }
+    return found;
+}
+
+int slmi_file_is_same(const char *a, const char *b)
+{
+    BY_HANDLE_FILE_INFORMATION first, second;
+    return identify(a, &first) && identify(b, &second) &&
+           first.dwVolumeSerialNumber == second.dwVolumeSerialNumber &&
+           first.nFileIndexHigh == second.nFileIndexHigh && first.nFileIndexLow == second.nFileIndexLow;
 }
 
 /* ---- time and processors ---- */

@@ -324,6 +324,23 @@ static void test_many_equal_merges(void **state)
     slm_tokenizer_release(t);
 }
 
+/* A merge gives the first of equal pieces, also right after a merge whose result stands before the second. */
+static void test_equal_results(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = { "a", "b", "ab", "ba", "ab", "bb", "bb", "aab" };
+    static const char *const merges[] = { "b a", "a b", "b b", "a ab" };
+    gguf_builder b;
+    add_tokens(&b, "gpt2", tokens, 8);
+    gguf_add_strings(&b, "tokenizer.ggml.merges", merges, 4);
+    slm_tokenizer *t = make(&b);
+    CHECK(t, "ab", 0, 2);
+    CHECK(t, "bb", 0, 5);
+    CHECK(t, "aab", 0, 7);
+    CHECK(t, "ba", 0, 3);
+    slm_tokenizer_release(t);
+}
+
 /* Ends of text and marks of infilling are control tokens, whatever type the file gives them. */
 static void test_wrongly_typed_end(void **state)
 {
@@ -428,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_equal_specials),
         cmocka_unit_test(test_many_duplicates),
         cmocka_unit_test(test_many_equal_merges),
+        cmocka_unit_test(test_equal_results),
         cmocka_unit_test(test_wrongly_typed_end),
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_budget),
