@@ -179,6 +179,9 @@ void slmi_batch_leave(slm_session *session, slmi_sequence *sequence)
         give_up_rows(session, sequence);
     }
     sequence->n_changes++;
+    if (session->phase == SLMI_PHASE_DRAW) {
+        slmi_draws_leave(session, sequence);
+    }
 }
 
 void slmi_batch_abandon(slm_session *session)

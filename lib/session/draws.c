@@ -10,14 +10,8 @@ void slmi_draws_begin(slm_session *session)
     session->next_commit = 0;
 }
 
-/* Takes the next row that nobody draws from. Returns 0 if there is none. */
-static int open_next(slm_session *session, slmi_drawing *drawing)
+static void open_row(slm_session *session, slmi_drawing *drawing, uint32_t row)
 {
-    const uint32_t row = atomic_fetch_add(&session->next_draw, 1);
-    if (row >= session->batch.n_wanted) {
-        atomic_fetch_sub(&session->next_draw, 1);
-        return 0;
-    }
     const slmi_wanted *wanted = &session->wanted[row];
     const slmi_sequence *sequence = &session->sequences[wanted->sequence];
     const uint32_t top = session->config.top_logprobs;
@@ -39,6 +33,17 @@ static int open_next(slm_session *session, slmi_drawing *drawing)
                                  .top_tokens = session->top_tokens + (size_t)row * top,
                                  .top_logprobs = session->top_logprobs + (size_t)row * top };
     slmi_draw_begin(&drawing->draw);
+}
+
+/* Takes the next row that nobody draws from. Returns 0 if there is none. */
+static int open_next(slm_session *session, slmi_drawing *drawing)
+{
+    const uint32_t row = atomic_fetch_add(&session->next_draw, 1);
+    if (row >= session->batch.n_wanted) {
+        atomic_fetch_sub(&session->next_draw, 1);
+        return 0;
+    }
+    open_row(session, drawing, row);
     return 1;
 }
 
@@ -92,6 +97,18 @@ int slmi_draws_run(slm_session *session, uint64_t deadline)
         draw_rows(session, 0);
     }
     return atomic_load(&session->n_drawn) == n_rows;
+}
+
+void slmi_draws_leave(slm_session *session, const slmi_sequence *sequence)
+{
+    for (uint32_t i = 0; i < session->config.n_threads; i++) {
+        slmi_drawing *drawing = &session->drawings[i];
+        const slmi_wanted *wanted = &session->wanted[drawing->row];
+        if (drawing->is_open && &session->sequences[wanted->sequence] == sequence) {
+            slmi_draw_abandon(&drawing->draw);
+            open_row(session, drawing, drawing->row);
+        }
+    }
 }
 
 void slmi_draws_abandon(slm_session *session)

@@ -271,6 +271,9 @@ void slmi_draws_begin(slm_session *session);
 int slmi_draws_run(slm_session *session, uint64_t deadline);
 void slmi_draws_abandon(slm_session *session);
 
+/* The sequence has changed: nobody draws a token for it any more. */
+void slmi_draws_leave(slm_session *session, const slmi_sequence *sequence);
+
 /* step.c */
 slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error *err);
 
