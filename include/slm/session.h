@@ -48,9 +48,14 @@ typedef struct slm_session_options {
     uint64_t max_memory_bytes; /**< refuse to be created if more memory is needed; 0 = no limit */
     const slm_host *host;      /**< host services; NULL = the model's; copied */
     const void *reserved0;     /**< NULL */
+    uint32_t n_guesses;        /**< guesses of next tokens that a batch checks at most, for all sequences
+                                    together, 0..64; each has a row of logits, and up to 8 share a page of
+                                    cache beside the pool; 0 = none (slm/experimental/speculate.h) */
+    uint32_t reserved1;        /**< 0 */
 } slm_session_options;
 
-#define SLM_SESSION_OPTIONS_INIT { sizeof(slm_session_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+#define SLM_SESSION_OPTIONS_INIT \
+    { sizeof(slm_session_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /** Bytes that a session takes; everything is allocated at creation, nothing while stepping. */
 typedef struct slm_session_memory {
@@ -135,7 +140,8 @@ SLM_API slm_status slm_session_generate(slm_session *session, slm_sequence seque
 
 /**
  * Does work: computes appended tokens of all sequences in batches and samples for those that
- * generate. Returns after one batch, so tokens stream, or when the budget is used up, which may be
+ * generate; where guesses come true (slm/experimental/speculate.h), several tokens of a sequence. Returns
+ * after one batch, so tokens stream, or when the budget is used up, which may be
  * anywhere inside a layer or a draw; the next step goes on from there. Events of the step before are
  * dropped.
  *

@@ -112,6 +112,8 @@ static const layout layouts[] = {
     MEMBER(slm_session_options, max_memory_bytes),
     MEMBER(slm_session_options, host),
     MEMBER(slm_session_options, reserved0),
+    MEMBER(slm_session_options, n_guesses),
+    MEMBER(slm_session_options, reserved1),
     STRUCT(slm_session_memory),
     MEMBER(slm_session_memory, struct_size),
     MEMBER(slm_session_memory, n_pages),

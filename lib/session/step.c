@@ -54,7 +54,8 @@ static void count_computed(slm_session *session)
     for (uint32_t r = 0; r < session->batch.n_runs; r++) {
         const uint32_t index = session->run_sequences[r];
         slmi_sequence *sequence = &session->sequences[index];
-        sequence->n_computed = session->runs[r].position + session->runs[r].n_rows;
+        sequence->n_computed = session->runs[r].position + session->runs[r].n_rows -
+                               sequence->speculation.n_taken;
         uint32_t first = sequence->n_computed - 1;
         for (; row < session->batch.n_wanted && session->wanted[row].sequence == index; row++) {
             first = slmi_min_u32(first, session->wanted[row].position);
@@ -90,6 +91,9 @@ static slm_status commit_row(slm_session *session, uint32_t row, slm_error *err)
     if (sequence->n_changes != wanted->n_changes) {
         return SLM_OK; /* it has changed or left since, and what it still wants is computed again */
     }
+    if (wanted->guess != 0 && !slmi_speculation_holds(session, sequence, wanted)) {
+        return SLM_OK;
+    }
     if (wanted->deliver) {
         status = deliver_logits(session, row, err);
     }
@@ -117,6 +121,7 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
         status = status == SLM_OK ? used : status;
     }
     slmi_batch_abandon(session); /* done with it */
+    session->gain.is_done = 1;
     return status;
 }
 
@@ -182,5 +187,15 @@ slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error
         const uint64_t begin = now(session);
         deadline = budget_us > (UINT64_MAX - begin) / 1000 ? UINT64_MAX : begin + budget_us * 1000;
     }
-    return advance(session, deadline, err);
+    if (session->config.n_guesses == 0) {
+        return advance(session, deadline, err);
+    }
+    const uint64_t begin = now(session);
+    const slm_status status = advance(session, deadline, err);
+    const uint64_t end = now(session);
+    session->gain.elapsed += end > begin ? end - begin : 0;
+    if (session->gain.is_done) {
+        slmi_gain_note(&session->gain);
+    }
+    return status;
 }

@@ -36,6 +36,7 @@ PUBLIC_HEADER_LAYERS = {
     "base.h": {layer for row in LAYERS for layer in row},
     "chat.h": {"template"},
     "experimental/evaluate.h": {"evaluate"},
+    "experimental/speculate.h": {"session"},
     "model.h": {"model"},
     "sampler.h": {"sampler", "session"},
     "prefix.h": {"session"},
