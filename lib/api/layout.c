@@ -114,6 +114,7 @@ static const layout layouts[] = {
     MEMBER(slm_session_options, reserved0),
     MEMBER(slm_session_options, n_guesses),
     MEMBER(slm_session_options, reserved1),
+    MEMBER(slm_session_options, draft_model),
     STRUCT(slm_session_memory),
     MEMBER(slm_session_memory, struct_size),
     MEMBER(slm_session_memory, n_pages),

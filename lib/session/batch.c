@@ -149,11 +149,19 @@ static uint32_t find_ready(slm_session *session, uint32_t *n_writing)
     return n;
 }
 
+uint32_t slmi_batch_writing(slm_session *session)
+{
+    uint32_t n_writing;
+    const uint32_t n_ready = find_ready(session, &n_writing);
+    return n_writing == n_ready ? n_ready : 0;
+}
+
 int slmi_batch_make(slm_session *session)
 {
     slmi_batch *batch = &session->batch;
     memset(batch, 0, sizeof(*batch));
     session->n_batch_guesses = 0;
+    session->drafts = SLMI_DRAFTS_NONE;
     uint32_t n_writing; /* that have not had their token */
     const uint32_t n_ready = find_ready(session, &n_writing);
     const int all_write = n_writing == n_ready;

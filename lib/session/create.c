@@ -40,6 +40,16 @@ static slm_status check_ranges(const slmi_session_config *c, const slmi_hyper *h
     return SLM_OK;
 }
 
+static slm_status check_draft(const slm_model *model, const slm_session_options *o, slm_error *err)
+{
+    SLM_FAIL_IF(o->reserved1 != 0, SLM_ERR_INVALID_ARGUMENT, "reserved1 must be 0");
+    if (o->draft_model == NULL) {
+        return SLM_OK;
+    }
+    SLM_FAIL_IF(o->n_guesses == 0, SLM_ERR_INVALID_ARGUMENT, "a draft_model needs n_guesses");
+    return slmi_check_vocabulary(model, o->draft_model, "draft model", err);
+}
+
 static slm_status configure(const slm_model *model, const slm_session_options *o,
                             slmi_session_config *c, slm_error *err)
 {
@@ -56,8 +66,8 @@ static slm_status configure(const slm_model *model, const slm_session_options *o
     c->n_guesses = o->n_guesses;
     c->max_memory_bytes = o->max_memory_bytes;
     SLM_FAIL_IF(o->reserved0 != NULL, SLM_ERR_INVALID_ARGUMENT, "reserved0 must be NULL");
-    SLM_FAIL_IF(o->reserved1 != 0, SLM_ERR_INVALID_ARGUMENT, "reserved1 must be 0");
     SLM_TRY(check_ranges(c, h, err));
+    SLM_TRY(check_draft(model, o, err));
     if (c->logit_rows > c->batch_tokens) {
         c->logit_rows = c->batch_tokens;
     }
@@ -225,6 +235,20 @@ static uint64_t logit_bytes(const slm_session *s)
            ((uint64_t)s->config.logit_rows + s->config.n_guesses);
 }
 
+/* Adds the draft model's session, which has no workers of its own. */
+static slm_status add_draft(const slmi_session_config *config, const slm_session_options *options,
+                            slm_session_memory *memory, slm_error *err)
+{
+    slm_session_memory draft = SLM_SESSION_MEMORY_INIT;
+    const slm_session_options o = slmi_draft_options(options, config->context_length);
+    SLM_TRY(slmi_session_estimate(options->draft_model, &o, &draft, err));
+    memory->kv_bytes += draft.kv_bytes;
+    memory->scratch_bytes += draft.scratch_bytes;
+    memory->logit_bytes += draft.logit_bytes;
+    memory->total_bytes += draft.total_bytes - slmi_pool_memory(config->n_threads);
+    return SLM_OK;
+}
+
 slm_status slmi_session_estimate(const slm_model *model, const slm_session_options *options,
                                  slm_session_memory *memory, slm_error *err)
 {
@@ -249,7 +273,7 @@ slm_status slmi_session_estimate(const slm_model *model, const slm_session_optio
     memory->total_bytes = sizeof(slm_session) + atomic_load(&probe.alloc.used) +
                           slmi_pool_memory(probe.config.n_threads) + arena_bytes;
     slmi_exec_plan_free(&probe.exec_plan);
-    return SLM_OK;
+    return options->draft_model != NULL ? add_draft(&probe.config, options, memory, err) : SLM_OK;
 }
 
 static uint64_t system_clock(void *ctx)
@@ -258,13 +282,17 @@ static uint64_t system_clock(void *ctx)
     return slmi_clock_ns();
 }
 
-/* Takes the arena and connects the executor. */
-static slm_status assemble(slm_session *s, slm_error *err)
+/* Takes the arena and connects the executor. `pool` is another session's, or NULL. */
+static slm_status assemble(slm_session *s, slmi_pool *pool, slm_error *err)
 {
     size_t arena_bytes = 0;
     size_t cleared = 0;
     SLM_TRY(measure(s, &arena_bytes, &cleared, err));
-    SLM_TRY(slmi_pool_init(&s->pool, s->config.n_threads, &s->config.tasks, &s->alloc, err));
+    s->pool = pool;
+    if (pool == NULL) {
+        s->pool = &s->own_pool;
+        SLM_TRY(slmi_pool_init(s->pool, s->config.n_threads, &s->config.tasks, &s->alloc, err));
+    }
     s->arena = slmi_new_raw(&s->alloc, arena_bytes, SLMI_CACHE_LINE);
     if (s->arena == NULL) {
         return slmi_alloc_fail(&s->alloc, arena_bytes, err);
@@ -283,15 +311,15 @@ static slm_status assemble(slm_session *s, slm_error *err)
     SLM_TRY(slmi_gate_init(&s->exec.gate, err));
     s->exec.plan = &s->exec_plan;
     s->exec.kernels = s->config.kernels;
-    s->exec.pool = &s->pool;
+    s->exec.pool = s->pool;
     s->exec.cancel = &s->cancel;
     s->exec.clock = s->config.host.clock != NULL ? s->config.host.clock : system_clock;
     s->exec.clock_ctx = s->config.host.clock_ctx;
     return SLM_OK;
 }
 
-slm_status slmi_session_create(slm_model *model, const slm_session_options *options,
-                               slm_session **out, slm_error *err)
+static slm_status create(slm_model *model, const slm_session_options *options, slmi_pool *pool,
+                         slm_session **out, slm_error *err)
 {
     slmi_session_config config;
     slmi_alloc alloc;
@@ -311,7 +339,7 @@ slm_status slmi_session_create(slm_model *model, const slm_session_options *opti
     session->config.host.allocator = NULL;
     session->config.host.tasks = NULL;
     session->model = model;
-    const slm_status status = assemble(session, err);
+    const slm_status status = assemble(session, pool, err);
     if (status != SLM_OK) {
         slmi_session_destroy(session);
         return status;
@@ -324,9 +352,32 @@ slm_status slmi_session_create(slm_model *model, const slm_session_options *opti
     return SLM_OK;
 }
 
+static slm_status create_draft(slm_session *session, const slm_session_options *options, slm_error *err)
+{
+    slm_session_options o = slmi_draft_options(options, session->config.context_length);
+    o.max_memory_bytes = slmi_limit_left(session->alloc.limit, atomic_load(&session->alloc.used));
+    SLM_TRY(create(options->draft_model, &o, session->pool, &session->draft, err));
+    return slmi_draft_begin(session, err);
+}
+
+slm_status slmi_session_create(slm_model *model, const slm_session_options *options,
+                               slm_session **out, slm_error *err)
+{
+    SLM_TRY(create(model, options, NULL, out, err));
+    const slm_status status = options->draft_model != NULL ? create_draft(*out, options, err) : SLM_OK;
+    if (status != SLM_OK) {
+        slmi_session_destroy(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 void slmi_session_destroy(slm_session *session)
 {
-    slmi_pool_destroy(&session->pool);
+    if (session->draft != NULL) {
+        slmi_session_destroy(session->draft);
+    }
+    slmi_pool_destroy(&session->own_pool);
     slmi_gate_destroy(&session->exec.gate);
     for (uint32_t i = 0; session->sequences != NULL && i < session->config.n_sequences; i++) {
         slmi_prefix_release(session->sequences[i].prefix);

@@ -114,7 +114,7 @@ int slmi_draws_run(slm_session *session, uint64_t deadline)
     const uint32_t n_rows = session->batch.n_wanted - session->n_batch_guesses;
     slmi_exec_allow(&session->exec, deadline);
     if (n_rows - atomic_load(&session->n_drawn) > 1) {
-        slmi_pool_run(&session->pool, draw_rows, session);
+        slmi_pool_run(session->pool, draw_rows, session);
     } else {
         draw_rows(session, 0);
     }

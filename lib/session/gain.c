@@ -5,7 +5,7 @@
 #define FORGET_AFTER 512     /* batches; then a time with guesses is measured again */
 #define REFRESH_AFTER 64     /* batches; then one without guesses is due */
 #define ROW_COST 0.15f       /* of a batch: what a row more is taken to cost until it is measured */
-#define FIRST_BALANCE 3.0f   /* batches */
+#define FIRST_BALANCE 2.0f   /* batches */
 #define MOST_BALANCE 12.0f   /* batches */
 #define ALLOWANCE 0.01f      /* for each batch without guesses */
 #define WEIGHT 0.125f        /* of a new measurement */
@@ -43,6 +43,12 @@ void slmi_gain_note(slmi_gain *gain)
     const uint32_t n_alone = gain->n_rows - gain->n_guesses;
     gain->is_done = 0;
     gain->n_batches++;
+    const float drafting = (float)gain->drafting;
+    if (gain->n_drafted > 0 && gain->drafting > 0) {
+        const float each = drafting / (float)gain->n_drafted;
+        gain->draft_time += (gain->draft_time > 0 ? WEIGHT : 1) * (each - gain->draft_time);
+    }
+    gain->drafting = gain->n_drafted = 0;
     if (gain->n_rows == 0 || gain->elapsed == 0) {
         return;
     }
@@ -51,7 +57,7 @@ void slmi_gain_note(slmi_gain *gain)
         gain->balance += ALLOWANCE;
     } else if (gain->time[n_alone] > 0) {
         const float won = (float)gain->n_accepted / (float)n_alone;
-        gain->balance += won - (taken / gain->time[n_alone] - 1);
+        gain->balance += won - ((taken + drafting) / gain->time[n_alone] - 1);
     }
     gain->balance = gain->balance < MOST_BALANCE ? gain->balance : MOST_BALANCE;
 }
@@ -78,4 +84,9 @@ float slmi_gain_cost(const slmi_gain *gain, uint32_t n_rows, uint32_t n_guesses)
     }
     const float cost = time / gain->time[n_rows];
     return cost > 1 ? cost : 1;
+}
+
+float slmi_gain_draft_cost(const slmi_gain *gain, uint32_t n_rows)
+{
+    return gain->time[n_rows] > 0 ? gain->draft_time / gain->time[n_rows] : 0;
 }

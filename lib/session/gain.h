@@ -17,11 +17,15 @@ typedef struct slmi_gain {
     uint32_t n_batches;
     float balance;                       /* what guesses may still lose, in batches */
 
-    /* The batch in progress. */
+    /* The batch in progress, and the drafts before it. */
     uint32_t n_rows, n_guesses; /* n_rows = 0: it is not measured */
     uint32_t is_done;
     uint32_t n_accepted;
     uint64_t elapsed;           /* ns */
+    uint64_t drafting;          /* ns that were spent on drafts for it */
+    uint64_t drafted;           /* ns of the present step that went into drafts */
+    uint32_t n_drafted;         /* tokens of each draft */
+    float draft_time;           /* ns of a token of a draft; 0 = unknown */
 } slmi_gain;
 
 /* A new batch: n_rows tokens, the guesses among them; 0 = of another kind. */
@@ -33,5 +37,8 @@ void slmi_gain_note(slmi_gain *gain);
 /* Time of a batch with n_guesses among its rows in batches of the n_rows alone; 0 = unknown, and then a batch
  * without guesses is due. */
 float slmi_gain_cost(const slmi_gain *gain, uint32_t n_rows, uint32_t n_guesses);
+
+/* Time of a draft's token in batches of the n_rows alone; 0 until it was measured. */
+float slmi_gain_draft_cost(const slmi_gain *gain, uint32_t n_rows);
 
 #endif

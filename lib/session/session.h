@@ -9,6 +9,7 @@
 #include "model/model.h"
 #include "plan/exec.h"
 #include "sampler/draw.h"
+#include "session/draft.h"
 #include "session/prefix.h"
 #include "session/speculate.h"
 #include "session/stream.h"
@@ -118,6 +119,7 @@ typedef struct slmi_drawing {
 } slmi_drawing;
 
 /* A batch is made, computed, drawn from row by row, and committed: its tokens appended, its events told. */
+enum { SLMI_DRAFTS_NONE, SLMI_DRAFTS_BEGUN, SLMI_DRAFTS_DONE }; /* for the next batch */
 enum { SLMI_PHASE_IDLE, SLMI_PHASE_COMPUTE, SLMI_PHASE_DRAW, SLMI_PHASE_COMMIT };
 
 struct slm_session {
@@ -126,7 +128,10 @@ struct slm_session {
     slmi_session_config config;
     slmi_exec_plan exec_plan;
     slmi_exec exec;
-    slmi_pool pool;
+    slmi_pool own_pool;    /* zeroed in a draft model's session */
+    slmi_pool *pool;
+    slm_session *draft;    /* of the draft model, on the same pool; NULL = none */
+    uint32_t drafts;       /* SLMI_DRAFTS_* */
     uint8_t *arena;        /* everything below lies in it */
     size_t arena_bytes;
     uint32_t busy;         /* a step is in progress: calls from callbacks are refused */
@@ -270,6 +275,9 @@ slm_event *slmi_event_add(slm_session *session, uint32_t type, const slmi_sequen
 int slmi_batch_make(slm_session *session);
 int slmi_session_has_work(const slm_session *session);
 
+/* Sequences in session->ready if all that are ready write; else 0. */
+uint32_t slmi_batch_writing(slm_session *session);
+
 /* Has a sequence leave the batch in progress before it changes: while the batch is computed, which writes
  * into pages, the batch is dropped; later the sequence's rows are. Its tokens remain to be computed. */
 void slmi_batch_leave(slm_session *session, slmi_sequence *sequence);
@@ -287,6 +295,9 @@ void slmi_draws_leave(slm_session *session, const slmi_sequence *sequence);
 
 /* step.c */
 slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error *err);
+
+/* The same up to a time of the session's clock; 0 = a whole batch. The pool is started. */
+slm_status slmi_session_advance(slm_session *session, uint64_t deadline, slm_error *err);
 
 /* save.c, restore.c; the format stands in blob.h. */
 slm_status slmi_sequence_save(const slm_session *session, const slmi_sequence *sequence,

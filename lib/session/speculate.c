@@ -13,8 +13,11 @@
 #define LEAST_MATCH 2
 #define MOST_MATCH 32
 #define FIRST_SHARE 0.4f  /* of guesses that come true, before any did */
-#define LEAST_GAIN 1.03f  /* expected tokens over time */
+#define DRAFT_SHARE 0.7f  /* the same of drafts */
+#define DRAFT_AGAIN 256   /* batches after which drafts that did not pay are tried again */
+#define LEAST_GAIN 1.05f  /* expected tokens over time */
 #define MEMORY 16         /* guesses over which a share is an average */
+#define DRAFT_LENGTH 1024 /* in place of a match's: drafts have a class of their own */
 
 void slmi_speculation_reset(slmi_speculation *s)
 {
@@ -38,8 +41,10 @@ static slm_status check(const slm_session *session, const slm_x_speculate_option
 {
     SLM_FAIL_IF(session->config.n_guesses == 0, SLM_ERR_STATE,
                 "the session was created without room for guesses (n_guesses)");
-    SLM_FAIL_IF(o->method > SLM_X_GUESS_NONE, SLM_ERR_INVALID_ARGUMENT, "method %u does not exist",
+    SLM_FAIL_IF(o->method > SLM_X_GUESS_DRAFT, SLM_ERR_INVALID_ARGUMENT, "method %u does not exist",
                 o->method);
+    SLM_FAIL_IF(o->method == SLM_X_GUESS_DRAFT && session->draft == NULL, SLM_ERR_STATE,
+                "the session was created without a draft_model");
     SLM_FAIL_IF((o->flags & ~(uint32_t)SLM_X_SPECULATE_ALWAYS) != 0, SLM_ERR_INVALID_ARGUMENT,
                 "flags 0x%x are unknown", o->flags);
     SLM_FAIL_IF(o->most_tokens > session->config.n_guesses, SLM_ERR_INVALID_ARGUMENT,
@@ -59,6 +64,9 @@ slm_status slmi_speculation_set(slm_session *session, slmi_sequence *sequence,
     slmi_speculation *s = &sequence->speculation;
     SLM_TRY(check(session, options, err));
     slmi_speculate_settings *settings = &s->settings;
+    if (settings->method != options->method) {
+        memset(s->n_seen, 0, sizeof(s->n_seen)); /* what is known is known of the other */
+    }
     settings->method = options->method;
     settings->flags = options->flags;
     settings->most_tokens = options->most_tokens != 0 ? options->most_tokens : session->config.n_guesses;
@@ -97,9 +105,15 @@ static uint32_t class_of(uint32_t length)
     return class;
 }
 
+static float first_share(const slmi_speculation *s)
+{
+    return s->settings.method == SLM_X_GUESS_DRAFT ? DRAFT_SHARE : FIRST_SHARE;
+}
+
 /* A longer match is at least as good as a shorter one until it is known. */
 static float share_of(const slmi_speculation *s, uint32_t length)
 {
+    const float first = first_share(s);
     uint32_t class = class_of(length);
     if (s->n_seen[class] > 0) {
         return s->share[class];
@@ -107,7 +121,7 @@ static float share_of(const slmi_speculation *s, uint32_t length)
     while (class > 0 && s->n_seen[class] == 0) {
         class--;
     }
-    return s->n_seen[class] > 0 && s->share[class] > FIRST_SHARE ? s->share[class] : FIRST_SHARE;
+    return s->n_seen[class] > 0 && s->share[class] > first ? s->share[class] : first;
 }
 
 void slmi_speculation_note(slm_session *session, slmi_sequence *sequence, int32_t token)
@@ -119,7 +133,7 @@ void slmi_speculation_note(slm_session *session, slmi_sequence *sequence, int32_
     }
     const uint32_t class = class_of(s->length + s->n_right);
     const int right = token == s->guesses[s->n_right];
-    const float before = s->n_seen[class] > 0 ? s->share[class] : FIRST_SHARE;
+    const float before = s->n_seen[class] > 0 ? s->share[class] : first_share(s);
     s->n_seen[class] += s->n_seen[class] < MEMORY;
     s->share[class] = before + ((float)right - before) / (float)(s->n_seen[class] + 1);
     if (!right) {
@@ -156,24 +170,57 @@ static uint32_t room_of(const slm_session *session, const slmi_sequence *sequenc
 static void find_guesses(slm_session *session, slmi_sequence *sequence)
 {
     slmi_speculation *s = &sequence->speculation;
-    if (s->settings.method != SLM_X_GUESS_LOOKUP) {
-        return;
+    const uint32_t room = room_of(session, sequence);
+    uint32_t n = 0;
+    if (s->settings.method == SLM_X_GUESS_LOOKUP) {
+        n = slmi_lookup_find(&s->lookup, sequence->tokens, sequence->n_tokens, s->settings.most_match,
+                             s->guesses, room, &s->length);
+    } else if (s->settings.method == SLM_X_GUESS_DRAFT) {
+        n = slmi_draft_find(session, sequence, s->guesses, room);
+        s->length = DRAFT_LENGTH;
     }
-    const uint32_t n = slmi_lookup_find(&s->lookup, sequence->tokens, sequence->n_tokens,
-                                        s->settings.most_match, s->guesses,
-                                        room_of(session, sequence), &s->length);
     while (s->n_found < n && ((sequence->generation.flags & SLM_GENERATE_IGNORE_END) ||
                               !slmi_tokenizer_is_end(session->model->tokenizer, s->guesses[s->n_found]))) {
         s->n_found++; /* nothing follows an end */
     }
 }
 
-/* ---- choosing ---- */
-
 static int is_always(const slmi_sequence *sequence)
 {
     return (sequence->speculation.settings.flags & SLM_X_SPECULATE_ALWAYS) != 0;
 }
+
+uint32_t slmi_speculation_drafts(slm_session *session, slmi_sequence *sequence, uint32_t n_writing)
+{
+    slmi_speculation *s = &sequence->speculation;
+    if (s->settings.method != SLM_X_GUESS_DRAFT || n_writing > SLMI_MOST_WRITING) {
+        return 0;
+    }
+    const uint32_t most = slmi_min_u32(room_of(session, sequence), session->config.n_guesses / n_writing);
+    if (is_always(sequence)) {
+        return most;
+    }
+    const float each = slmi_gain_draft_cost(&session->gain, n_writing);
+    const float share = share_of(s, DRAFT_LENGTH);
+    float likely = 1, expected = 1, best = LEAST_GAIN;
+    uint32_t n_best = 0;
+    for (uint32_t n = 1; n <= most; n++) {
+        const float cost = slmi_gain_cost(&session->gain, n_writing, n * n_writing);
+        likely *= share;
+        expected += likely;
+        if (cost > 0 && expected > best * (cost + (float)n * each)) {
+            best = expected / (cost + (float)n * each);
+            n_best = n;
+        }
+    }
+    s->n_idle = n_best > 0 ? 0 : s->n_idle + 1;
+    if (s->n_idle % DRAFT_AGAIN == DRAFT_AGAIN - 1 && session->gain.balance > 0) {
+        n_best = slmi_min_u32(most, 2);
+    }
+    return n_best;
+}
+
+/* ---- choosing ---- */
 
 /* How likely it is that the next guess of each sequence counts, in likely[n]. */
 typedef struct choice {

@@ -32,6 +32,7 @@ typedef struct slmi_speculation {
     uint32_t length;     /* of the match */
     uint32_t spare;      /* 1 + number of the spare page that the guesses go on in; 0 = none */
     uint32_t spare_page; /* which page of the sequence it is */
+    uint32_t n_idle;     /* batches without a draft, since drafts do not pay */
 
     /* How often a guess came true, by the length of its match. */
     float share[SLMI_MATCH_CLASSES];
@@ -56,6 +57,10 @@ void slmi_speculation_copy(slmi_speculation *copy, const slmi_speculation *sourc
 /* Finds guesses for the batch that is about to be made of session->ready [n_ready], and decides which of them
  * it takes. */
 void slmi_speculation_plan(struct slm_session *session, uint32_t n_ready, uint32_t n_writing);
+
+/* How many tokens the draft model is to write ahead of a sequence, while n_writing sequences write. */
+uint32_t slmi_speculation_drafts(struct slm_session *session, struct slmi_sequence *sequence,
+                                 uint32_t n_writing);
 
 /* A token was drawn and appended. */
 void slmi_speculation_note(struct slm_session *session, struct slmi_sequence *sequence, int32_t token);

@@ -129,8 +129,13 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
 static void begin_batch(slm_session *session, uint64_t deadline)
 {
     const int moves = session->n_moving > 0;
-    if (slmi_moves_run(session, deadline) && !(moves && is_late(session, deadline)) &&
-        slmi_batch_make(session)) {
+    if (!slmi_moves_run(session, deadline) || (moves && is_late(session, deadline))) {
+        return;
+    }
+    if (session->draft != NULL && !slmi_draft_run(session, deadline)) {
+        return;
+    }
+    if (slmi_batch_make(session)) {
         slmi_exec_begin(&session->exec, &session->batch);
         session->phase = SLMI_PHASE_COMPUTE;
     }
@@ -152,7 +157,7 @@ static void go_on_with_batch(slm_session *session, uint64_t deadline)
     }
 }
 
-static slm_status advance(slm_session *session, uint64_t deadline, slm_error *err)
+slm_status slmi_session_advance(slm_session *session, uint64_t deadline, slm_error *err)
 {
     slm_status status = SLM_OK;
     const int owes_row = session->phase == SLMI_PHASE_COMMIT;
@@ -175,7 +180,7 @@ static slm_status advance(slm_session *session, uint64_t deadline, slm_error *er
 
 slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error *err)
 {
-    SLM_TRY(slmi_pool_start(&session->pool, err));
+    SLM_TRY(slmi_pool_start(session->pool, err));
     session->n_events = 0;
     session->next_event = 0;
     if (atomic_load(&session->cancel) != 0) {
@@ -188,12 +193,13 @@ slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error
         deadline = budget_us > (UINT64_MAX - begin) / 1000 ? UINT64_MAX : begin + budget_us * 1000;
     }
     if (session->config.n_guesses == 0) {
-        return advance(session, deadline, err);
+        return slmi_session_advance(session, deadline, err);
     }
     const uint64_t begin = now(session);
-    const slm_status status = advance(session, deadline, err);
+    session->gain.drafted = 0;
+    const slm_status status = slmi_session_advance(session, deadline, err);
     const uint64_t end = now(session);
-    session->gain.elapsed += end > begin ? end - begin : 0;
+    session->gain.elapsed += end > begin + session->gain.drafted ? end - begin - session->gain.drafted : 0;
     if (session->gain.is_done) {
         slmi_gain_note(&session->gain);
     }

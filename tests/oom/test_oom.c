@@ -175,6 +175,7 @@ static slm_status use_session(world *w)
     options.n_guesses = 4;
     generate.max_tokens = 3;
     TRY(slm_model_load_memory(w->file, w->size, &w->options, &model, NULL));
+    options.draft_model = model;
     TRY(slm_session_estimate(model, &options, &memory, NULL));
     TRY(slm_session_create(model, &options, &session, NULL));
     TRY(slm_session_add_sequence(session, &a, NULL));

@@ -2,7 +2,7 @@
 /* A session that writes given tokens: the kernel that looks at logits first changes one of them. */
 #include "support/follow.h"
 
-#define LIKELY 60.0f
+#define LIKELY 1000.0f
 
 static slm_session *followed;
 static follow_fn *wanted_token;

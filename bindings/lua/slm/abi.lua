@@ -221,6 +221,7 @@ typedef struct slm_session_options {
     const void *reserved0;
     uint32_t n_guesses;
     uint32_t reserved1;
+    slm_model *draft_model;
 } slm_session_options;
 typedef struct slm_session_memory {
     uint32_t struct_size;

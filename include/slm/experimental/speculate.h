@@ -18,7 +18,9 @@ extern "C" {
 enum {
     SLM_X_GUESS_LOOKUP = 0, /**< the sequence's own tokens: what followed when its last ones stood there
                                  before. For answers that quote, edit or repeat */
-    SLM_X_GUESS_NONE = 1    /**< nowhere: the sequence is written token by token */
+    SLM_X_GUESS_NONE = 1,   /**< nowhere: the sequence is written token by token */
+    SLM_X_GUESS_DRAFT = 2   /**< the session's draft_model: its likeliest tokens. It reads what the sequence
+                                 holds, in steps that take as much longer */
 };
 
 /** Bits for slm_x_speculate_options. */
@@ -54,8 +56,8 @@ typedef struct slm_x_speculate_options {
  * sequences meets its end first can depend on their pace.
  *
  * @param options  [in] NULL = defaults; copied.
- * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_STATE (the session was created without n_guesses);
- *         SLM_ERR_BUSY; SLM_ERR_INVALID_ARGUMENT. On error nothing changed.
+ * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_STATE (the session was created without n_guesses, or without a
+ *         draft_model); SLM_ERR_BUSY; SLM_ERR_INVALID_ARGUMENT. On error nothing changed.
  *
  * Threads: confined. Memory: none. Cost: some microseconds a token. Numbers: exact. Source: Leviathan et al.,
  * "Fast inference from transformers via speculative decoding", 2023, and Saxena, "Prompt lookup decoding",

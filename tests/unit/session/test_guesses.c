@@ -5,12 +5,15 @@
 #include "slm/experimental/speculate.h"
 #include "support/follow.h"
 
-static slm_model *model;
+static slm_model *model, *smaller;
 
 static int set_up(void **state)
 {
     (void)state;
+    const tiny_model description = { .n_layers = 1, .width = 32, .n_heads = 2, .n_kv_heads = 1,
+                                     .ffn_width = 32, .context_length = 128, .seed = 7 };
     model = make_small(2);
+    smaller = make_model(&description);
     return 0;
 }
 
@@ -18,15 +21,16 @@ static int tear_down(void **state)
 {
     (void)state;
     slm_model_release(model);
+    slm_model_release(smaller);
     return 0;
 }
 
-static void speculate(slm_session *s, slm_sequence q, uint32_t flags, uint32_t least, uint32_t most)
+static void speculate(slm_session *s, slm_sequence q, uint32_t method, uint32_t flags, uint32_t least)
 {
     slm_x_speculate_options options = SLM_X_SPECULATE_OPTIONS_INIT;
+    options.method = method;
     options.flags = flags;
     options.least_match = least;
-    options.most_tokens = most;
     OK(slm_x_session_speculate(s, q, &options, NULL));
 }
 
@@ -45,7 +49,7 @@ static uint32_t draw(uint64_t *state, uint32_t n)
     return (uint32_t)(*state >> 33) % n;
 }
 
-#define N_SCENES 300
+#define N_SCENES 400
 #define MOST_SEQUENCES 3
 #define MOST_TOKENS 320
 
@@ -58,6 +62,7 @@ enum {
 typedef struct part {
     uint32_t n_prompt, n_words, full, window, max_tokens, flags, n_top, n_stop, seed, follows;
     float temperature, penalty;
+    uint32_t method; /* SLM_X_GUESS_* */
     uint32_t action, when; /* after so many tokens */
 } part;
 
@@ -65,6 +70,7 @@ typedef struct scene {
     uint64_t seed;
     uint32_t n_sequences, context, pool, kv_type, n_threads, batch_tokens;
     uint32_t n_guesses, least, always;
+    const slm_model *draft; /* NULL, the model itself or a smaller one */
     uint64_t budget;
     int piecewise; /* each step does one piece of work, so that actions come at the same token */
     part parts[MOST_SEQUENCES];
@@ -94,6 +100,10 @@ static void make_part(uint64_t *r, part *p, const scene *s)
         p->action = SAVE; /* which of the two meets the end of the pool depends on their pace */
     }
     p->when = 1 + draw(r, 30);
+    p->method = s->draft != NULL && draw(r, 3) > 0 ? SLM_X_GUESS_DRAFT : SLM_X_GUESS_LOOKUP;
+    if (p->method == SLM_X_GUESS_DRAFT && s->draft == model && draw(r, 2) == 0) {
+        p->follows = 0; /* what the model itself writes */
+    }
 }
 
 static scene make_scene(uint32_t seed)
@@ -112,6 +122,7 @@ static scene make_scene(uint32_t seed)
     s.n_guesses = 1 + draw(&r, 16);
     s.least = 1 + draw(&r, 3);
     s.always = draw(&r, 4) > 0;
+    s.draft = draw(&r, 3) > 0 ? NULL : draw(&r, 2) == 0 ? model : smaller;
     s.budget = s.piecewise ? 1 : budgets[draw(&r, 5)];
     for (uint32_t i = 0; i < s.n_sequences; i++) {
         make_part(&r, &s.parts[i], &s);
@@ -213,7 +224,7 @@ typedef struct stage {
     slm_sequence sequences[MOST_SEQUENCES], forks[MOST_SEQUENCES];
     record records[MOST_SEQUENCES], fork_records[MOST_SEQUENCES];
     uint32_t acted[MOST_SEQUENCES];
-    uint64_t n_accepted;
+    uint64_t n_accepted[2]; /* of lookup, of drafts */
 } stage;
 
 static void fork_it(stage *t, uint32_t i)
@@ -314,7 +325,7 @@ static void begin_part(stage *t, uint32_t i, int guess)
     }
     set_sampler(t->session, q, p, p->temperature);
     if (guess) {
-        speculate(t->session, q, s->always ? SLM_X_SPECULATE_ALWAYS : 0, s->least, 0);
+        speculate(t->session, q, p->method, s->always ? SLM_X_SPECULATE_ALWAYS : 0, s->least);
     }
     ask(t->session, q, p);
 }
@@ -329,6 +340,7 @@ static slm_session *open_session(const scene *s, int guess, uint64_t *time)
     options.batch_tokens = s->batch_tokens;
     options.top_logprobs = 3;
     options.n_guesses = guess ? s->n_guesses : 0;
+    options.draft_model = guess ? (slm_model *)(uintptr_t)s->draft : NULL;
     if (s->piecewise) {
         return make_piecewise(model, options, time);
     }
@@ -379,7 +391,8 @@ static void play(const scene *s, int guess, stage *t)
         if (slm_session_get_sequence_info(t->session, t->sequences[i], &info, NULL) == SLM_OK) {
             note(&t->records[i].final, &info.n_pages, sizeof(info.n_pages));
             note_saved(t->session, t->sequences[i], &t->records[i].final);
-            t->n_accepted += speculation_of(t->session, t->sequences[i]).n_accepted;
+            const int drafts = s->parts[i].method == SLM_X_GUESS_DRAFT;
+            t->n_accepted[drafts] += speculation_of(t->session, t->sequences[i]).n_accepted;
         }
     }
     slm_session_release(t->session);
@@ -389,7 +402,7 @@ static void same_as_without(void **state)
 {
     (void)state;
     static stage plain, guessed;
-    uint64_t n_accepted = 0, n_tokens = 0, n_acted = 0;
+    uint64_t n_looked_up = 0, n_drafted = 0, n_tokens = 0, n_acted = 0;
     for (uint32_t seed = 0; seed < N_SCENES; seed++) {
         const scene s = make_scene(seed);
         play(&s, 0, &plain);
@@ -403,12 +416,14 @@ static void same_as_without(void **state)
             n_tokens += guessed.records[i].n_tokens;
             n_acted += guessed.acted[i];
         }
-        assert_true(plain.n_accepted == 0);
-        n_accepted += guessed.n_accepted;
+        assert_true(plain.n_accepted[0] == 0 && plain.n_accepted[1] == 0);
+        n_looked_up += guessed.n_accepted[0];
+        n_drafted += guessed.n_accepted[1];
     }
-    print_message("%u scenes: %u tokens, %u guesses accepted, %u calls between\n", N_SCENES,
-                  (unsigned)n_tokens, (unsigned)n_accepted, (unsigned)n_acted);
-    assert_true(n_tokens > N_SCENES * 30 && n_accepted > n_tokens / 10 && n_acted > N_SCENES / 4);
+    print_message("%u scenes: %u tokens, %u guesses and %u drafts accepted, %u calls between\n", N_SCENES,
+                  (unsigned)n_tokens, (unsigned)n_looked_up, (unsigned)n_drafted, (unsigned)n_acted);
+    assert_true(n_tokens > N_SCENES * 30 && n_looked_up > n_tokens / 10 && n_drafted > n_tokens / 100);
+    assert_true(n_acted > N_SCENES / 4);
 }
 
 /* ---- whether they pay ---- */
@@ -459,7 +474,7 @@ static double speed(uint32_t row, uint32_t n, int repeats)
     for (uint32_t i = 0; i < n; i++) {
         const slm_sequence q = begin_text(m.session, 2);
         make_greedy(m.session, q);
-        speculate(m.session, q, 0, 0, 0);
+        speculate(m.session, q, SLM_X_GUESS_LOOKUP, 0, 0);
         generate(m.session, q, 0, SLM_GENERATE_IGNORE_END);
     }
     assert_int_equal(slm_session_step(m.session, 0, NULL), SLM_MORE); /* the prompts */

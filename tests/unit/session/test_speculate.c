@@ -62,12 +62,15 @@ static void every_status(void **state)
     FAILS(slm_x_session_get_speculation(s, q, NULL, &error), bad, SLM_NO_OFFSET);
     enum { BYTES = sizeof(slm_x_speculate_options) };
     static const slm_x_speculate_options refused[] = {
-        { BYTES, 2, 0, 0, 0, 0 },  { BYTES, 0, 2, 0, 0, 0 },  { BYTES, 0, 0, 9, 0, 0 },
+        { BYTES, 3, 0, 0, 0, 0 },  { BYTES, 0, 2, 0, 0, 0 },  { BYTES, 0, 0, 9, 0, 0 },
         { BYTES, 0, 0, 0, 17, 0 }, { BYTES, 0, 0, 0, 0, 65 }, { BYTES, 0, 0, 0, 4, 3 }, { 2, 0, 0, 0, 0, 0 },
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         FAILS(slm_x_session_speculate(s, q, &refused[i], &error), bad, SLM_NO_OFFSET);
     }
+    slm_x_speculate_options drafts = SLM_X_SPECULATE_OPTIONS_INIT;
+    drafts.method = SLM_X_GUESS_DRAFT;
+    FAILS(slm_x_session_speculate(s, q, &drafts, &error), SLM_ERR_STATE, SLM_NO_OFFSET);
     figures = figures_of(s, q);
     assert_true(figures.n_tokens == 0 && figures.n_batches == 0 && figures.is_on == 0);
     OK(slm_x_session_speculate(s, q, NULL, NULL));
@@ -80,6 +83,25 @@ static void every_status(void **state)
     FAILS(slm_session_create(model, &options, &none, &error), bad, SLM_NO_OFFSET);
     slm_session_release(plain);
     slm_session_release(s);
+}
+
+/* A draft model needs room for guesses and the same tokens. */
+static void draft_models_that_do_not_fit(void **state)
+{
+    (void)state;
+    const tiny_model larger = { .n_vocab = TINY_VOCAB + 5 };
+    slm_model *other = make_model(&larger);
+    slm_session *none;
+    slm_session_memory memory = SLM_SESSION_MEMORY_INIT;
+    slm_session_options options = small_options(1, 64);
+    options.draft_model = model;
+    FAILS(slm_session_create(model, &options, &none, &error), SLM_ERR_INVALID_ARGUMENT, SLM_NO_OFFSET);
+    options.n_guesses = 4;
+    options.draft_model = other;
+    FAILS(slm_session_create(model, &options, &none, &error), SLM_ERR_MISMATCH, SLM_NO_OFFSET);
+    FAILS(slm_session_estimate(model, &options, &memory, &error), SLM_ERR_MISMATCH, SLM_NO_OFFSET);
+    assert_null(none);
+    slm_model_release(other);
 }
 
 /* Writes 300 tokens; the steps that it took. */
@@ -137,6 +159,29 @@ static void repetition_is_guessed(void **state)
     slm_session_release(s);
 }
 
+/* The model itself as its draft: all that it guesses comes true, from the first token on. */
+static void drafts_are_guessed(void **state)
+{
+    (void)state;
+    static result expected, r;
+    slm_session *plain = make_guessing(1, 0), *s;
+    slm_session_options options = small_options(1, 512);
+    slm_x_speculate_options drafts = SLM_X_SPECULATE_OPTIONS_INIT;
+    options.n_guesses = 9;
+    options.draft_model = model;
+    OK(slm_session_create(model, &options, &s, NULL));
+    (void)write_circle(plain, add_sequence(plain, "abc"), &expected);
+    const slm_sequence q = add_sequence(s, "abc");
+    drafts.method = SLM_X_GUESS_DRAFT;
+    drafts.flags = SLM_X_SPECULATE_ALWAYS;
+    OK(slm_x_session_speculate(s, q, &drafts, NULL));
+    assert_int_equal(write_circle(s, q, &r), 31); /* one with the prompt, 30 of 10 tokens, the last shorter */
+    assert_memory_equal(&r, &expected, sizeof(r));
+    assert_int_equal(figures_of(s, q).n_accepted, figures_of(s, q).n_guessed);
+    slm_session_release(plain);
+    slm_session_release(s);
+}
+
 /* Guesses go on in the spare page, which becomes the sequence's if they come true; that all pages and the
  * spare come round shows in a pool that is just large enough. */
 static void pages_go_round(void **state)
@@ -177,11 +222,15 @@ static void estimates_to_the_byte(void **state)
         options.host = &f.host;
         OK(slm_session_estimate(model, &options, &without, NULL));
         options.n_guesses = n;
+        options.draft_model = n % 2 == 0 ? model : NULL;
         OK(slm_session_estimate(model, &options, &memory, NULL));
         assert_true(memory.logit_bytes > without.logit_bytes && memory.n_pages == without.n_pages);
         options.max_memory_bytes = memory.total_bytes;
         OK(slm_session_create(model, &options, &s, NULL));
         assert_true(f.live_bytes == memory.total_bytes);
+        options.max_memory_bytes--;
+        slm_session *none;
+        FAILS(slm_session_create(model, &options, &none, &error), SLM_ERR_BUDGET, SLM_NO_OFFSET);
         failing_alloc_arm(&f, 1, 1);
         const slm_sequence q = add_sequence(s, "abc");
         result r;
@@ -198,7 +247,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status),
+        cmocka_unit_test(draft_models_that_do_not_fit),
         cmocka_unit_test(repetition_is_guessed),
+        cmocka_unit_test(drafts_are_guessed),
         cmocka_unit_test(pages_go_round),
         cmocka_unit_test(estimates_to_the_byte),
     };
