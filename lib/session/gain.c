@@ -5,10 +5,11 @@
 #define FORGET_AFTER 512     /* batches; then a time with guesses is measured again */
 #define REFRESH_AFTER 64     /* batches; then one without guesses is due */
 #define ROW_COST 0.15f       /* of a batch: what a row more is taken to cost until it is measured */
-#define FIRST_BALANCE 2.0f   /* batches */
+#define FIRST_BALANCE 1.0f   /* batches */
 #define MOST_BALANCE 12.0f   /* batches */
-#define ALLOWANCE 0.01f      /* for each batch without guesses */
-#define WEIGHT 0.125f        /* of a new measurement */
+#define ALLOWANCE 0.005f     /* for each batch without guesses */
+#define WEIGHT 0.3f          /* of a new measurement that is shorter than was known */
+#define WEIGHT_UP 0.05f      /* of one that is longer: others may have had the processor */
 
 void slmi_gain_begin(slmi_gain *gain, uint32_t n_rows, uint32_t n_guesses)
 {
@@ -27,15 +28,15 @@ static int is_known(const slmi_gain *gain, uint32_t n, uint32_t patience)
     return gain->time[n] > 0 && gain->n_batches - gain->when[n] < patience;
 }
 
-/* Takes a measurement. A thread that the system did not schedule for a while tells nothing about rows. */
-static float take_time(slmi_gain *gain, uint32_t n, float elapsed)
+/* What is known of a time after another measurement. A thread that the system did not schedule for a while
+ * tells nothing about rows. */
+static float better_time(float before, float elapsed)
 {
-    const int known = is_known(gain, n, FORGET_AFTER);
-    const float before = known ? gain->time[n] : elapsed;
+    if (before <= 0 || elapsed <= before) {
+        return before <= 0 ? elapsed : before + WEIGHT * (elapsed - before);
+    }
     const float taken = elapsed > 1.5f * before ? 1.5f * before : elapsed;
-    gain->time[n] = before + WEIGHT * (taken - before);
-    gain->when[n] = gain->n_batches;
-    return taken;
+    return before + WEIGHT_UP * (taken - before);
 }
 
 void slmi_gain_note(slmi_gain *gain)
@@ -43,21 +44,22 @@ void slmi_gain_note(slmi_gain *gain)
     const uint32_t n_alone = gain->n_rows - gain->n_guesses;
     gain->is_done = 0;
     gain->n_batches++;
+    const uint32_t n = gain->n_rows;
     const float drafting = (float)gain->drafting;
     if (gain->n_drafted > 0 && gain->drafting > 0) {
-        const float each = drafting / (float)gain->n_drafted;
-        gain->draft_time += (gain->draft_time > 0 ? WEIGHT : 1) * (each - gain->draft_time);
+        gain->draft_time = better_time(gain->draft_time, drafting / (float)gain->n_drafted);
     }
     gain->drafting = gain->n_drafted = 0;
-    if (gain->n_rows == 0 || gain->elapsed == 0) {
+    if (n == 0 || gain->elapsed == 0) {
         return;
     }
-    const float taken = take_time(gain, gain->n_rows, (float)gain->elapsed);
+    gain->time[n] = better_time(is_known(gain, n, FORGET_AFTER) ? gain->time[n] : 0, (float)gain->elapsed);
+    gain->when[n] = gain->n_batches;
     if (gain->n_guesses == 0) {
         gain->balance += ALLOWANCE;
     } else if (gain->time[n_alone] > 0) {
         const float won = (float)gain->n_accepted / (float)n_alone;
-        gain->balance += won - ((taken + drafting) / gain->time[n_alone] - 1);
+        gain->balance += won - ((gain->time[n] + drafting) / gain->time[n_alone] - 1);
     }
     gain->balance = gain->balance < MOST_BALANCE ? gain->balance : MOST_BALANCE;
 }

@@ -60,7 +60,7 @@ def make_tasks(data, rng):
 
 def main():
     data, out = map(Path, sys.argv[1:])
-    tasks = list(make_tasks(data, random.Random(4)))
+    tasks = sorted(make_tasks(data, random.Random(4)))
     out.write_bytes(b"".join(part.encode() + b"\0" for task in tasks for part in task))
     print(f"{len(tasks)} tasks")
 
