@@ -9,6 +9,7 @@
 typedef struct chat_options {
     common_options common;
     sampling_options sampling;
+    guess_options guesses;
     const char *system;
     uint32_t max_tokens;
 } chat_options;
@@ -16,7 +17,7 @@ typedef struct chat_options {
 /* A conversation is one sequence: each turn appends only what is new. */
 typedef struct chat {
     const chat_options *options;
-    slm_model *model;
+    slm_model *model, *draft_model;
     slm_session *session;
     slm_sequence sequence;
     int32_t end_of_turn; /* the token that ends an answer; -1 = the format has none */
@@ -38,6 +39,7 @@ static int parse(const command *self, chat_options *o, int argc, char **argv)
         { 0 },
     };
     options_add(&table, rows);
+    options_add_guesses(&table, &o->guesses);
     options_add_sampling(&table, &o->sampling);
     int code = options_parse(self, &table, &o->common, argc, argv);
     size_t length = o->system ? strlen(o->system) : 0;
@@ -53,6 +55,7 @@ static slm_status open_chat(chat *c, slm_error *error)
     slm_tokenizer_info tokenizer = SLM_TOKENIZER_INFO_INIT;
     slm_session_options options = SLM_SESSION_OPTIONS_INIT;
     options.n_threads = o->common.threads;
+    guesses_set(&o->guesses, c->draft_model, &options);
     slm_sampler *sampler = NULL;
     const char *format = NULL;
 
@@ -76,6 +79,8 @@ static slm_status open_chat(chat *c, slm_error *error)
         status = sampling_create(&o->sampling, o->common.seed, info.n_vocab, &sampler, error);
     if (status == SLM_OK)
         status = slm_session_set_sampler(c->session, c->sequence, sampler, error);
+    if (status == SLM_OK)
+        status = guesses_begin(&o->guesses, c->session, c->sequence, error);
     slm_sampler_release(sampler);
     return status;
 }
@@ -251,15 +256,18 @@ int command_chat(const command *self, int argc, char **argv)
     if (code != EXIT_GO_ON)
         return code;
     chat c = { .options = &o };
-    if ((code = load_model(&o.common, &c.model, NULL)) != EXIT_GO_ON)
-        return code;
-
     slm_error error = SLM_ERROR_INIT;
-    if (open_chat(&c, &error) != SLM_OK)
+    code = load_model(&o.common, &c.model, NULL);
+    if (code == EXIT_GO_ON)
+        code = guesses_load(&o.guesses, &o.common, &c.draft_model);
+    if (code == EXIT_GO_ON && open_chat(&c, &error) != SLM_OK)
         code = fail(NULL, &error);
-    else
+    if (code == EXIT_GO_ON) {
         code = converse(&c);
+        guesses_print(&o.guesses, c.session, c.sequence);
+    }
     slm_session_release(c.session);
     slm_model_release(c.model);
+    slm_model_release(c.draft_model);
     return code;
 }

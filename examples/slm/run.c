@@ -8,6 +8,7 @@
 typedef struct run_options {
     common_options common;
     sampling_options sampling;
+    guess_options guesses;
     const char *prompt, *file;
     text_list stop;
     uint32_t max_tokens, n_logprobs, kv_type, cpu_level;
@@ -55,6 +56,7 @@ static int parse(const command *self, run_options *o, int argc, char **argv)
         { 0 },
     };
     options_add(&table, rows);
+    options_add_guesses(&table, &o->guesses);
     options_add_sampling(&table, &o->sampling);
     int code = options_parse(self, &table, &o->common, argc, argv);
     if (code != EXIT_GO_ON)
@@ -150,8 +152,8 @@ static const char *cpu_name(uint32_t level)
 }
 
 /* A session with one empty sequence that draws as the options say. */
-static slm_status prepare(const run_options *o, slm_model *model, slm_session **session,
-                          slm_sequence *sequence, slm_error *error)
+static slm_status prepare(const run_options *o, slm_model *model, slm_model *draft_model,
+                          slm_session **session, slm_sequence *sequence, slm_error *error)
 {
     slm_session_options options = SLM_SESSION_OPTIONS_INIT;
     options.n_threads = o->common.threads;
@@ -159,6 +161,7 @@ static slm_status prepare(const run_options *o, slm_model *model, slm_session **
     options.kv_type = o->kv_type;
     options.cpu_level = o->cpu_level;
     options.top_logprobs = o->n_logprobs;
+    guesses_set(&o->guesses, draft_model, &options);
     slm_model_info info = SLM_MODEL_INFO_INIT;
     slm_sampler *sampler = NULL;
 
@@ -174,6 +177,8 @@ static slm_status prepare(const run_options *o, slm_model *model, slm_session **
         status = sampling_create(&o->sampling, o->common.seed, info.n_vocab, &sampler, error);
     if (status == SLM_OK)
         status = slm_session_set_sampler(*session, *sequence, sampler, error);
+    if (status == SLM_OK)
+        status = guesses_begin(&o->guesses, *session, *sequence, error);
     slm_sampler_release(sampler);
     return status;
 }
@@ -185,9 +190,9 @@ static slm_status no_room(slm_error *error)
 }
 
 /* Streams the text; the JSON follows when all went well, for an error is told in one line instead. */
-static slm_status write_with_json(slm_session *session, slm_sequence sequence,
-                                  token_log *log, double load_seconds, stream_result *result,
-                                  slm_error *error)
+static slm_status write_with_json(const run_options *o, slm_session *session,
+                                  slm_sequence sequence, token_log *log, double load_seconds,
+                                  stream_result *result, slm_error *error)
 {
     draft d;
     draft_open(&d);
@@ -200,6 +205,7 @@ static slm_status write_with_json(slm_session *session, slm_sequence sequence,
     slm_status status = stream_text(session, sequence, log_token, log, result, error);
     json_close(&j, ']');
     write_figures(&j, result, load_seconds);
+    guesses_write(&o->guesses, &j, session, sequence);
     json_close(&j, '}');
     if (draft_close(&d, status == SLM_OK ? stderr : NULL) != 0 && status == SLM_OK)
         status = no_room(error);
@@ -212,11 +218,13 @@ static slm_status write_on(const run_options *o, slm_session *session, slm_seque
 {
     token_log log = { .tokenizer = slm_model_get_tokenizer(slm_session_get_model(session)) };
     if (o->common.json)
-        return write_with_json(session, sequence, &log, load_seconds, result, error);
+        return write_with_json(o, session, sequence, &log, load_seconds, result, error);
     slm_status status = stream_text(session, sequence, o->n_logprobs ? log_token : NULL, &log,
                                     result, error);
-    if (status == SLM_OK)
+    if (status == SLM_OK) {
         print_figures(result);
+        guesses_print(&o->guesses, session, sequence);
+    }
     return status;
 }
 
@@ -236,15 +244,15 @@ static slm_status begin(const run_options *o, slm_session *session, slm_sequence
     return status;
 }
 
-static int write_text(const run_options *o, slm_model *model, const char *prompt, size_t length,
-                      double load_seconds)
+static int write_text(const run_options *o, slm_model *model, slm_model *draft_model,
+                      const char *prompt, size_t length, double load_seconds)
 {
     slm_error error = SLM_ERROR_INIT;
     slm_session *session = NULL;
     slm_sequence sequence = 0;
     stream_result result = { 0 };
     const char *subject = NULL;
-    slm_status status = prepare(o, model, &session, &sequence, &error);
+    slm_status status = prepare(o, model, draft_model, &session, &sequence, &error);
     if (status == SLM_OK) {
         subject = "the prompt";
         status = begin(o, session, sequence, prompt, length, &error);
@@ -278,12 +286,15 @@ int command_run(const command *self, int argc, char **argv)
     if (!text)
         length = strlen(prompt);
 
-    slm_model *model = NULL;
+    slm_model *model = NULL, *draft_model = NULL;
     double load_seconds = 0;
     code = load_model(&o.common, &model, &load_seconds);
     if (code == EXIT_GO_ON)
-        code = write_text(&o, model, prompt, length, load_seconds);
+        code = guesses_load(&o.guesses, &o.common, &draft_model);
+    if (code == EXIT_GO_ON)
+        code = write_text(&o, model, draft_model, prompt, length, load_seconds);
     slm_model_release(model);
+    slm_model_release(draft_model);
     free(text);
     return code;
 }

@@ -188,6 +188,30 @@ void json_string(json *j, const char *key, const char *text);
 void json_integer(json *j, const char *key, int64_t value);
 void json_number(json *j, const char *key, double value);
 
+/* ---- guesses.c: --speculate and --draft ---- */
+
+typedef struct guess_options {
+    int speculate;     /* look guesses up in what was written */
+    const char *draft; /* path of a model that guesses; NULL = none */
+} guess_options;
+
+void options_add_guesses(option_table *table, guess_options *guesses);
+
+/* Loads the draft model, if there is one. Returns as load_model(). */
+int guesses_load(const guess_options *guesses, const common_options *common,
+                 slm_model **draft_model);
+
+/* Has the session make room for guesses, and then the sequence guess, where that is wanted. */
+void guesses_set(const guess_options *guesses, slm_model *draft_model,
+                 slm_session_options *options);
+slm_status guesses_begin(const guess_options *guesses, slm_session *session, slm_sequence sequence,
+                         slm_error *error);
+
+/* What came of them, on standard error or as members of an object. */
+void guesses_print(const guess_options *guesses, slm_session *session, slm_sequence sequence);
+void guesses_write(const guess_options *guesses, json *j, slm_session *session,
+                   slm_sequence sequence);
+
 /* ---- the commands ---- */
 
 int command_run(const command *self, int argc, char **argv);

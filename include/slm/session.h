@@ -48,9 +48,17 @@ typedef struct slm_session_options {
     uint64_t max_memory_bytes; /**< refuse to be created if more memory is needed; 0 = no limit */
     const slm_host *host;      /**< host services; NULL = the model's; copied */
     const void *reserved0;     /**< NULL */
+    uint32_t n_guesses;        /**< guesses of next tokens that a batch checks at most, for all sequences
+                                    together, 0..64; each has a row of logits, and up to 8 share a page of
+                                    cache beside the pool; 0 = none (slm/experimental/speculate.h) */
+    uint32_t reserved1;        /**< 0 */
+    slm_model *draft_model;    /**< a far smaller model with the same vocabulary, whose guesses sequences can
+                                    ask for; it has a cache for n_sequences contexts of its own, and the
+                                    session keeps a reference; NULL = none */
 } slm_session_options;
 
-#define SLM_SESSION_OPTIONS_INIT { sizeof(slm_session_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+#define SLM_SESSION_OPTIONS_INIT \
+    { sizeof(slm_session_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, NULL }
 
 /** Bytes that a session takes; everything is allocated at creation, nothing while stepping. */
 typedef struct slm_session_memory {
@@ -70,7 +78,7 @@ typedef struct slm_session_memory {
  *
  * @param memory  [out] filled up to memory->struct_size.
  * @return SLM_OK; SLM_ERR_INVALID_ARGUMENT; SLM_ERR_UNSUPPORTED (cpu_level of another processor);
- *         SLM_ERR_OUT_OF_MEMORY.
+ *         SLM_ERR_MISMATCH (draft_model has another vocabulary); SLM_ERR_OUT_OF_MEMORY.
  *
  * Threads: shared (model). Memory: some scratch during the call. Since: 0.1
  */
@@ -84,8 +92,8 @@ SLM_API slm_status slm_session_estimate(const slm_model *model, const slm_sessio
  * @param options  [in] NULL = defaults.
  * @param session  [out] to be released with slm_session_release(); NULL unless SLM_OK.
  * @return SLM_OK; SLM_ERR_INVALID_ARGUMENT; SLM_ERR_OUT_OF_MEMORY; SLM_ERR_BUDGET
- *         (max_memory_bytes); SLM_ERR_UNSUPPORTED (cpu_level of another processor); SLM_ERR_SYSTEM (no
- *         more locks).
+ *         (max_memory_bytes); SLM_ERR_UNSUPPORTED (cpu_level of another processor); SLM_ERR_MISMATCH
+ *         (draft_model has another vocabulary); SLM_ERR_SYSTEM (no more locks).
  *
  * Threads: shared (model). Worker threads start at the first step; when no call is in progress they
  * sleep, after a spin of some 20 us. Memory: as slm_session_estimate(). Since: 0.1
@@ -135,7 +143,8 @@ SLM_API slm_status slm_session_generate(slm_session *session, slm_sequence seque
 
 /**
  * Does work: computes appended tokens of all sequences in batches and samples for those that
- * generate. Returns after one batch, so tokens stream, or when the budget is used up, which may be
+ * generate; where guesses come true (slm/experimental/speculate.h), several tokens of a sequence. Returns
+ * after one batch, so tokens stream, or when the budget is used up, which may be
  * anywhere inside a layer or a draw; the next step goes on from there. Events of the step before are
  * dropped.
  *

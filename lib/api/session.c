@@ -40,6 +40,7 @@ SLM_API slm_status slm_session_create(slm_model *model, const slm_session_option
     SLM_TRY(read_options(options, &own, err));
     SLM_TRY(slmi_session_create(model, &own, session, err));
     slm_model_retain(model);
+    slm_model_retain(own.draft_model);
     return SLM_OK;
 }
 
@@ -54,8 +55,10 @@ SLM_API void slm_session_release(slm_session *session)
         return;
     }
     slm_model *model = session->model;
+    slm_model *draft_model = session->draft != NULL ? session->draft->model : NULL;
     slmi_session_destroy(session);
     slm_model_release(model);
+    slm_model_release(draft_model);
 }
 
 SLM_API slm_model *slm_session_get_model(const slm_session *session)

@@ -19,6 +19,12 @@ typedef struct slmi_alloc {
     _Atomic uint32_t over_limit; /* 1 once a request was refused for the limit, not by the host */
 } slmi_alloc;
 
+/* What is left of a limit (0 = none) for what is made next; 1 byte, if nothing is, refuses everything. */
+static inline uint64_t slmi_limit_left(uint64_t limit, uint64_t taken)
+{
+    return limit == 0 ? 0 : taken < limit ? limit - taken : 1;
+}
+
 /* Takes the host's allocator, or the C library's when host or its allocator is NULL. */
 slm_status slmi_alloc_init(slmi_alloc *alloc, const slm_host *host, uint64_t limit, slm_error *err);
 

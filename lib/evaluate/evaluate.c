@@ -14,38 +14,6 @@
 
 /* ---- life ---- */
 
-static slm_status check_vocabulary(const slm_model *model, const slm_model *reference, slm_error *err)
-{
-    const uint32_t n = model->hyper.n_vocab;
-    slm_tokenizer_info own = SLM_TOKENIZER_INFO_INIT;
-    slm_tokenizer_info other = SLM_TOKENIZER_INFO_INIT;
-    SLM_FAIL_IF(reference->hyper.n_vocab != n, SLM_ERR_MISMATCH,
-                "the reference has a vocabulary of %u tokens, the model one of %u",
-                reference->hyper.n_vocab, n);
-    slmi_tokenizer_info(model->tokenizer, &own);
-    slmi_tokenizer_info(reference->tokenizer, &other);
-    SLM_FAIL_IF(own.bos != other.bos || own.adds_bos != other.adds_bos, SLM_ERR_MISMATCH,
-                "the reference begins texts in another way: BOS %d, added: %u; the model: %d, %u",
-                (int)other.bos, other.adds_bos, (int)own.bos, own.adds_bos);
-    for (uint32_t i = 0; i < n; i++) {
-        const char *bytes, *other_bytes;
-        size_t length, other_length;
-        const int32_t id = (int32_t)i;
-        SLM_TRY(slmi_tokenizer_piece(model->tokenizer, id, SLM_TEXT_SHOW_SPECIAL, &bytes, &length, err));
-        SLM_TRY(slmi_tokenizer_piece(reference->tokenizer, id, SLM_TEXT_SHOW_SPECIAL, &other_bytes,
-                                     &other_length, err));
-        SLM_FAIL_IF(length != other_length || memcmp(bytes, other_bytes, length) != 0, SLM_ERR_MISMATCH,
-                    "token %u of the reference is another one than the model's", i);
-    }
-    return SLM_OK;
-}
-
-/* What is left of a limit (0 = none) for what is made next; 1 byte, if nothing is, refuses everything. */
-static uint64_t left_of(uint64_t limit, uint64_t taken)
-{
-    return limit == 0 ? 0 : taken < limit ? limit - taken : 1;
-}
-
 static slm_status open_side(slm_x_evaluator *e, slm_model *model, const slm_x_evaluator_options *options,
                             uint32_t kv_type, slm_error *err)
 {
@@ -58,11 +26,11 @@ static slm_status open_side(slm_x_evaluator *e, slm_model *model, const slm_x_ev
     o.logit_rows = e->most_rows;
     o.kv_type = kv_type;
     o.cpu_level = options->cpu_level;
-    o.max_memory_bytes = left_of(e->alloc.limit, atomic_load(&e->alloc.used));
+    o.max_memory_bytes = slmi_limit_left(e->alloc.limit, atomic_load(&e->alloc.used));
     o.host = options->host;
     SLM_TRY(slmi_session_create(model, &o, &side->session, err));
     e->n_sides++;
-    e->alloc.limit = left_of(e->alloc.limit, atomic_load(&side->session->alloc.used));
+    e->alloc.limit = slmi_limit_left(e->alloc.limit, atomic_load(&side->session->alloc.used));
     return slmi_sequence_add(side->session, &side->sequence, err);
 }
 
@@ -73,7 +41,7 @@ static slm_status open_all(slm_x_evaluator *e, const slm_x_evaluator_options *op
     e->bos = info.adds_bos ? info.bos : -1;
     e->n_vocab = e->model->hyper.n_vocab;
     if (e->reference != NULL && e->reference != e->model) {
-        SLM_TRY(check_vocabulary(e->model, e->reference, err));
+        SLM_TRY(slmi_check_vocabulary(e->model, e->reference, "reference", err));
     }
     const uint32_t rows = LOGIT_BYTES / (uint32_t)sizeof(float) / e->n_vocab;
     e->most_rows = rows < 1 ? 1 : rows < MOST_BATCH ? rows : MOST_BATCH;
@@ -226,7 +194,7 @@ static slm_status use_rows(slm_x_evaluator *e, const int32_t *targets, uint32_t 
         const uint32_t n = session->n_events - session->next_event;
         job.n_rows = n < job.n_rows ? n : job.n_rows;
     }
-    slmi_pool_run(&e->sides[0].session->pool, score_rows, &job);
+    slmi_pool_run(e->sides[0].session->pool, score_rows, &job);
     for (uint32_t row = 0; row < job.n_rows; row++) {
         slmi_sums_add(&e->totals.sums, &e->scores[row]);
         if (e->n_sides > 1) {

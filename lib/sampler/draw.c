@@ -40,25 +40,28 @@ static int copy_logits(slmi_draw *d)
     return end == d->scratch->n_vocab;
 }
 
-/* Tokens of the history that the penalties see. */
-static const int32_t *seen_tokens(const slmi_draw *d, size_t *n)
+/* Number of tokens of the history that the penalties see. */
+static size_t n_seen(const slmi_draw *d)
 {
-    *n = d->n_history < d->settings.penalty_last_n ? d->n_history : d->settings.penalty_last_n;
-    return *n > 0 ? d->history + (d->n_history - *n) : NULL;
+    const size_t n = d->n_history + d->n_tail;
+    return n < d->settings.penalty_last_n ? n : d->settings.penalty_last_n;
 }
 
-static int is_known(const slmi_draw *d, int32_t token)
+/* Number i of the n that they see, as a place in the counts; NULL if it is not in the vocabulary. */
+static uint32_t *seen_count(const slmi_draw *d, size_t n, size_t i)
 {
-    return token >= 0 && (uint32_t)token < d->scratch->n_vocab;
+    const size_t at = d->n_history + d->n_tail - n + i;
+    const int32_t token = at < d->n_history ? d->history[at] : d->tail[at - d->n_history];
+    return token >= 0 && (uint32_t)token < d->scratch->n_vocab ? &d->scratch->counts[token] : NULL;
 }
 
 static int count_history(slmi_draw *d)
 {
-    size_t n;
-    const int32_t *seen = seen_tokens(d, &n);
+    const size_t n = n_seen(d);
     for (const size_t end = slmi_end_of_piece(d->at, n); d->at < end; d->at++) {
-        if (is_known(d, seen[d->at])) {
-            d->scratch->counts[seen[d->at]]++;
+        uint32_t *count = seen_count(d, n, d->at);
+        if (count != NULL) {
+            ++*count;
         }
     }
     return d->at == n;
@@ -83,14 +86,13 @@ static float penalise(const slmi_sampler_settings *settings, float logit, uint32
 /* A token is penalised where it occurs first; the rest of the walk finds its count back at 0. */
 static int apply_penalties(slmi_draw *d)
 {
-    size_t n;
-    const int32_t *seen = seen_tokens(d, &n);
+    const size_t n = n_seen(d);
     for (const size_t end = slmi_end_of_piece(d->at, n); d->at < end; d->at++) {
-        const int32_t token = seen[d->at];
-        if (is_known(d, token) && d->scratch->counts[token] != 0) {
-            d->scratch->values[token] =
-                penalise(&d->settings, d->scratch->values[token], d->scratch->counts[token]);
-            d->scratch->counts[token] = 0;
+        uint32_t *count = seen_count(d, n, d->at);
+        if (count != NULL && *count != 0) {
+            float *value = &d->scratch->values[count - d->scratch->counts];
+            *value = penalise(&d->settings, *value, *count);
+            *count = 0;
         }
     }
     return d->at == n;

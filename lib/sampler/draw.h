@@ -21,6 +21,8 @@ struct slmi_draw {
     const float *logits;    /* [V] */
     const int32_t *history; /* [n_history] oldest first */
     size_t n_history;
+    const int32_t *tail;    /* [n_tail] more of it, behind the rest; may be NULL if n_tail is 0 */
+    size_t n_tail;
     uint64_t number;        /* of this draw, for its random number */
     uint32_t wants_token;   /* 0: only the check for finite logits, and the best tokens */
     uint32_t wants_logprob; /* of the chosen token */

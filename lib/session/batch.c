@@ -33,6 +33,42 @@ int slmi_session_has_work(const slm_session *session)
     return 0;
 }
 
+static void add_row(slm_session *session, int32_t token, uint32_t position, uint8_t *page)
+{
+    slmi_batch *batch = &session->batch;
+    session->batch_tokens[batch->n_tokens] = token;
+    session->batch_positions[batch->n_tokens] = position;
+    session->batch_row_pages[batch->n_tokens] = page;
+    batch->n_tokens++;
+}
+
+/* Wants the logits of the row that is added next. */
+static slmi_wanted *want_row(slm_session *session, uint32_t index, uint32_t position)
+{
+    slmi_batch *batch = &session->batch;
+    slmi_wanted *wanted = &session->wanted[batch->n_wanted];
+    session->batch_wanted[batch->n_wanted++] = batch->n_tokens;
+    *wanted = (slmi_wanted){ .sequence = index, .position = position,
+                             .n_changes = session->sequences[index].n_changes };
+    return wanted;
+}
+
+/* Adds the guesses that the sequence takes behind its last token. */
+static void add_guesses(slm_session *session, uint32_t index)
+{
+    slmi_sequence *sequence = &session->sequences[index];
+    slmi_speculation *speculation = &sequence->speculation;
+    for (uint32_t i = 0; i < speculation->n_taken; i++) {
+        const uint32_t position = sequence->n_tokens + i;
+        slmi_wanted *wanted = want_row(session, index, position);
+        wanted->guess = i + 1;
+        wanted->area = ++session->n_batch_guesses;
+        add_row(session, speculation->guesses[i], position, sequence->page_data[position / SLMK_PAGE]);
+    }
+    speculation->n_batches += speculation->n_taken > 0;
+    speculation->n_guessed += speculation->n_taken;
+}
+
 /* Adds up to `most` pending tokens of a sequence as one run, as far as rows of logits are left. */
 static void add_run(slm_session *session, uint32_t index, uint32_t most)
 {
@@ -42,25 +78,24 @@ static void add_run(slm_session *session, uint32_t index, uint32_t most)
     const uint32_t begin = batch->n_tokens;
     uint32_t n = n_pending(sequence);
     n = n < most ? n : most;
-    for (uint32_t i = 0; i < n; i++) {
+    uint32_t i = 0;
+    for (; i < n; i++) {
         const uint32_t position = first + i;
         const uint32_t deliver = (uint32_t)slmi_wants_logits(sequence, position);
         const int sample = sequence->generation.active && !sequence->generation.waits &&
                            position + 1 == sequence->n_tokens;
         if (deliver || sample) {
-            if (batch->n_wanted == session->config.logit_rows) {
+            if (batch->n_wanted - session->n_batch_guesses == session->config.logit_rows) {
                 break;
             }
-            session->batch_wanted[batch->n_wanted] = batch->n_tokens;
-            session->wanted[batch->n_wanted++] =
-                (slmi_wanted){ .sequence = index, .position = position, .deliver = deliver,
-                               .n_changes = sequence->n_changes };
+            want_row(session, index, position)->deliver = deliver;
         }
-        session->batch_tokens[batch->n_tokens] = sequence->tokens[position];
-        session->batch_positions[batch->n_tokens] = position;
-        session->batch_row_pages[batch->n_tokens] = sequence->page_data[position / SLMK_PAGE];
-        batch->n_tokens++;
+        add_row(session, sequence->tokens[position], position, sequence->page_data[position / SLMK_PAGE]);
     }
+    if (i == 0) {
+        sequence->speculation.n_taken = 0;
+    }
+    add_guesses(session, index);
     if (batch->n_tokens > begin) {
         session->run_sequences[batch->n_runs] = index;
         session->runs[batch->n_runs++] =
@@ -114,16 +149,28 @@ static uint32_t find_ready(slm_session *session, uint32_t *n_writing)
     return n;
 }
 
+uint32_t slmi_batch_writing(slm_session *session)
+{
+    uint32_t n_writing;
+    const uint32_t n_ready = find_ready(session, &n_writing);
+    return n_writing == n_ready ? n_ready : 0;
+}
+
 int slmi_batch_make(slm_session *session)
 {
     slmi_batch *batch = &session->batch;
     memset(batch, 0, sizeof(*batch));
+    session->n_batch_guesses = 0;
+    session->drafts = SLMI_DRAFTS_NONE;
     uint32_t n_writing; /* that have not had their token */
     const uint32_t n_ready = find_ready(session, &n_writing);
+    const int all_write = n_writing == n_ready;
+    slmi_speculation_plan(session, n_ready, n_writing);
     const uint32_t least = n_writing >= session->config.batch_tokens; /* they would take all */
     for (uint32_t i = 0; i < n_ready; i++) {
         slmi_sequence *sequence = &session->sequences[session->ready[i]];
-        const uint32_t room = session->config.batch_tokens - batch->n_tokens;
+        const uint32_t room =
+            session->config.batch_tokens - (batch->n_tokens - session->n_batch_guesses);
         n_writing -= is_writing(sequence);
         sequence->n_waited += sequence->n_waited < UINT32_MAX;
         if (room > 0) {
@@ -135,6 +182,7 @@ int slmi_batch_make(slm_session *session)
     if (batch->n_tokens == 0) {
         return 0;
     }
+    slmi_gain_begin(&session->gain, all_write ? batch->n_tokens : 0, session->n_batch_guesses);
     session->next_sequence =
         (session->run_sequences[batch->n_runs - 1] + 1) % session->config.n_sequences;
     batch->tokens = session->batch_tokens;
@@ -179,6 +227,9 @@ void slmi_batch_leave(slm_session *session, slmi_sequence *sequence)
         give_up_rows(session, sequence);
     }
     sequence->n_changes++;
+    if (session->phase == SLMI_PHASE_DRAW) {
+        slmi_draws_leave(session, sequence);
+    }
 }
 
 void slmi_batch_abandon(slm_session *session)

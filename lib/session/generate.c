@@ -16,12 +16,21 @@ slm_event *slmi_event_add(slm_session *session, uint32_t type, const slmi_sequen
     return event;
 }
 
-/* The sequence's area for text: the first half for its token event, the second for its done event. */
-static char *event_text(const slm_session *session, const slmi_sequence *sequence, int done)
+/* Where the text of a done event lies. */
+static char *done_text(const slm_session *session, const slmi_sequence *sequence)
 {
-    const size_t half = sequence->stream.capacity;
     const size_t index = (size_t)(sequence - session->sequences);
-    return session->event_text + (2 * index + (done ? 1 : 0)) * half;
+    return session->event_text + (2 * index + 1) * sequence->stream.capacity;
+}
+
+/* Where the text of a row's token event lies. */
+static char *token_text(const slm_session *session, const slmi_sequence *sequence, uint32_t row)
+{
+    const uint32_t area = session->wanted[row].area;
+    const size_t index = (size_t)(sequence - session->sequences);
+    const size_t number =
+        area == 0 ? 2 * index : 2 * (size_t)session->config.n_sequences + area - 1;
+    return session->event_text + number * sequence->stream.capacity;
 }
 
 static slm_status check_stops(const slm_generate_options *options, slm_error *err)
@@ -105,7 +114,7 @@ void slmi_generation_end(slm_session *session, slmi_sequence *sequence, uint32_t
                          slm_status status)
 {
     slm_event *event = slmi_event_add(session, SLM_EVENT_DONE, sequence);
-    char *text = event_text(session, sequence, 1);
+    char *text = done_text(session, sequence);
     slmi_stream_flush(&sequence->stream, reason == SLM_DONE_END, text, &event->text_length);
     event->text = text;
     event->reason = reason;
@@ -115,13 +124,13 @@ void slmi_generation_end(slm_session *session, slmi_sequence *sequence, uint32_t
 }
 
 /* Tells of the token and shows its text. Returns 1 if a stop text was found. */
-static int show_token(slm_session *session, slmi_sequence *sequence, slm_event *event)
+static int show_token(slm_session *session, slmi_sequence *sequence, uint32_t row, slm_event *event)
 {
     const uint32_t flags =
         sequence->generation.flags & SLM_GENERATE_SHOW_SPECIAL ? SLM_TEXT_SHOW_SPECIAL : 0;
     const char *bytes = NULL;
     size_t length = 0;
-    char *text = event_text(session, sequence, 0);
+    char *text = token_text(session, sequence, row);
     (void)slmi_tokenizer_piece(session->model->tokenizer, event->token, flags, &bytes, &length, NULL);
     const int stopped =
         slmi_stream_push(&sequence->stream, bytes, length, text, &event->text_length);
@@ -194,7 +203,8 @@ slm_status slmi_generation_take(slm_session *session, slmi_sequence *sequence, u
     slm_event *event = add_token_event(session, sequence, row);
     sequence->tokens[sequence->n_tokens++] = token;
     generation->n_written++;
-    const int stopped = show_token(session, sequence, event);
+    slmi_speculation_note(session, sequence, token);
+    const int stopped = show_token(session, sequence, row, event);
     if (stopped) {
         slmi_generation_end(session, sequence, SLM_DONE_STOP, SLM_OK);
     } else if (!(generation->flags & SLM_GENERATE_IGNORE_END) &&

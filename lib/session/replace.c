@@ -48,6 +48,7 @@ static void edit_tokens(slmi_sequence *sequence, const edit *e, const int32_t *t
     const uint32_t behind = e->first + e->n_removed;
     const uint32_t n_after = sequence->n_tokens - e->n_removed + e->n_tokens;
     edit_wishes(sequence, e, n_after);
+    slmi_lookup_forget(&sequence->speculation.lookup, e->first);
     if (behind == sequence->n_tokens) {
         sequence->stream.n_tail = 0; /* a character that was not complete yet is gone */
     }

@@ -40,6 +40,7 @@ slm_status slmi_sequence_add(slm_session *session, slmi_sequence **out, slm_erro
             memset(sequence->wants_logits, 0, (session->config.context_length + 7) / 8);
             sequence->stream.n_tail = 0;
             slmi_stream_reset(&sequence->stream);
+            slmi_speculation_reset(&sequence->speculation);
             slmi_params_default(&sequence->params);
             slmi_sampler_settings_default(&sequence->sampler);
             *out = sequence;
@@ -65,6 +66,7 @@ slm_status slmi_sequence_fork(slm_session *session, const slmi_sequence *source,
     slmi_prefix_retain(copy->prefix);
     copy->params = source->params;
     copy->sampler = source->sampler;
+    slmi_speculation_copy(&copy->speculation, &source->speculation);
     copy->stream.n_tail = source->stream.n_tail;
     memcpy(copy->stream.tail, source->stream.tail, sizeof(copy->stream.tail));
     memcpy(copy->tokens, source->tokens, source->n_tokens * sizeof(int32_t));
@@ -105,6 +107,7 @@ slm_status slmi_sequence_truncate(slm_session *session, slmi_sequence *sequence,
         sequence->stream.n_tail = 0;
     }
     sequence->generation.active = 0;
+    slmi_lookup_forget(&sequence->speculation.lookup, n_tokens);
     sequence->n_tokens = n_tokens;
     sequence->n_requested = sequence->n_requested < n_tokens ? sequence->n_requested : n_tokens;
     sequence->n_prefix = sequence->n_prefix < n_tokens ? sequence->n_prefix : n_tokens;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* A session from the inside: sequences, their pages, the batch in progress, events.
  *
- * N sequences at most, C tokens each at most; T tokens and W wanted rows a batch at most; n threads. */
+ * N sequences at most, C tokens each at most; T tokens, W wanted rows and E guesses (more of both) a batch at
+ * most; n threads. */
 #ifndef SLMI_SESSION_SESSION_H
 #define SLMI_SESSION_SESSION_H
 
 #include "model/model.h"
 #include "plan/exec.h"
 #include "sampler/draw.h"
+#include "session/draft.h"
 #include "session/prefix.h"
+#include "session/speculate.h"
 #include "session/stream.h"
 #include "slm/saved.h"
 #include "slm/sequence.h"
@@ -17,6 +20,7 @@
 /* All options with their defaults filled in. */
 typedef struct slmi_session_config {
     uint32_t n_threads, context_length, n_sequences, batch_tokens, logit_rows, kv_type, top_logprobs;
+    uint32_t n_guesses;
     uint32_t n_pages;
     uint32_t pages_per_sequence; /* ceil(C / 64) */
     uint64_t max_memory_bytes;
@@ -73,6 +77,7 @@ typedef struct slmi_sequence {
     slmi_sampler_settings sampler;
     slmi_generation generation;
     slmi_stream stream;
+    slmi_speculation speculation;
 } slmi_sequence;
 
 /* Whether the logits after a token are to be delivered. */
@@ -93,6 +98,8 @@ typedef struct slmi_wanted {
     uint32_t sequence; /* index */
     uint32_t position;
     uint32_t deliver;  /* 1: as an event; the last row of a sequence may be sampled from as well */
+    uint32_t guess;    /* 0 = the token is the sequence's; else it is its guess number so and so, from 1 on */
+    uint32_t area;     /* 0 = the sequence's own area for text; else the number of a guess's, from 1 on */
     uint32_t n_changes; /* of the sequence when the batch was made */
 
     /* What the draw found. */
@@ -101,7 +108,8 @@ typedef struct slmi_wanted {
     float logprob;
 } slmi_wanted;
 
-/* A draw under way. Any worker may go on with it, one at a time. */
+/* A draw under way, and then those of the guesses behind its row as long as they come true. Any worker may go
+ * on with it, one at a time. */
 typedef struct slmi_drawing {
     _Atomic uint32_t is_taken;
     uint32_t is_open; /* a row is being drawn from */
@@ -111,6 +119,7 @@ typedef struct slmi_drawing {
 } slmi_drawing;
 
 /* A batch is made, computed, drawn from row by row, and committed: its tokens appended, its events told. */
+enum { SLMI_DRAFTS_NONE, SLMI_DRAFTS_BEGUN, SLMI_DRAFTS_DONE }; /* for the next batch */
 enum { SLMI_PHASE_IDLE, SLMI_PHASE_COMPUTE, SLMI_PHASE_DRAW, SLMI_PHASE_COMMIT };
 
 struct slm_session {
@@ -119,7 +128,10 @@ struct slm_session {
     slmi_session_config config;
     slmi_exec_plan exec_plan;
     slmi_exec exec;
-    slmi_pool pool;
+    slmi_pool own_pool;    /* zeroed in a draft model's session */
+    slmi_pool *pool;
+    slm_session *draft;    /* of the draft model, on the same pool; NULL = none */
+    uint32_t drafts;       /* SLMI_DRAFTS_* */
     uint8_t *arena;        /* everything below lies in it */
     size_t arena_bytes;
     uint32_t busy;         /* a step is in progress: calls from callbacks are refused */
@@ -127,18 +139,22 @@ struct slm_session {
     _Atomic uint32_t cancel;
 
     slmi_sequence *sequences;  /* [N] */
-    uint8_t *page_memory;      /* [n_pages][page_bytes] */
-    uint32_t *page_references; /* [n_pages] */
+    uint8_t *page_memory;      /* [n_pages + n_spares][page_bytes] */
+    uint32_t *page_references; /* [n_pages + n_spares] */
     uint32_t *free_pages;      /* [n_pages], the first n_free_pages are free */
     uint32_t n_free_pages;
+    uint32_t *spares;          /* [n_spares] pages beside the pool, for guesses behind a last page */
+    uint32_t n_spares, n_spares_taken;
 
     uint32_t phase;
     uint32_t next_sequence;    /* where the search for work begins, for fairness */
-    int32_t *batch_tokens;     /* [T] */
-    uint32_t *batch_positions; /* [T] */
-    uint8_t **batch_row_pages; /* [T] */
-    uint32_t *batch_wanted;    /* [W] */
-    slmi_wanted *wanted;       /* [W] */
+    int32_t *batch_tokens;     /* [T + E] */
+    uint32_t *batch_positions; /* [T + E] */
+    uint8_t **batch_row_pages; /* [T + E] */
+    uint32_t *batch_wanted;    /* [W + E] */
+    slmi_wanted *wanted;       /* [W + E] */
+    uint32_t n_batch_guesses;  /* among the rows of the batch */
+    slmi_gain gain;
     slmi_run *runs;            /* [N] */
     uint32_t *run_sequences;   /* [N] */
     uint32_t *run_tiles;       /* [N + 1] */
@@ -146,7 +162,7 @@ struct slm_session {
     slmi_batch batch;
     slmi_drawing *drawings;    /* [n] */
     _Atomic uint32_t next_draw; /* first row that nobody draws from yet */
-    _Atomic uint32_t n_drawn;
+    _Atomic uint32_t n_drawn;   /* rows that are no guesses, and with each the guesses behind it */
     uint32_t next_commit;      /* first row that has not been committed */
     uint32_t n_moving;         /* sequences with a move */
     uint8_t *kv_panel;         /* a panel of keys of the largest type, to convert one */
@@ -154,11 +170,11 @@ struct slm_session {
     _Atomic uint32_t *cancelled; /* [N] generation number of the sequence to cancel; 0 = none */
     _Atomic uint32_t any_cancelled;
 
-    slm_event *events;         /* [3 N + W] */
+    slm_event *events;         /* [3 N + W + E] */
     uint32_t n_events, next_event;
-    char *event_text;          /* [N][2 * stream bytes], an area for each sequence */
-    int32_t *top_tokens;       /* [W][top_logprobs] */
-    float *top_logprobs;       /* [W][top_logprobs] */
+    char *event_text;          /* [2 N + E][stream bytes], two areas for each sequence, and one for a guess */
+    int32_t *top_tokens;       /* [W + E][top_logprobs] */
+    float *top_logprobs;       /* [W + E][top_logprobs] */
 };
 
 /* create.c */
@@ -259,6 +275,9 @@ slm_event *slmi_event_add(slm_session *session, uint32_t type, const slmi_sequen
 int slmi_batch_make(slm_session *session);
 int slmi_session_has_work(const slm_session *session);
 
+/* Sequences in session->ready if all that are ready write; else 0. */
+uint32_t slmi_batch_writing(slm_session *session);
+
 /* Has a sequence leave the batch in progress before it changes: while the batch is computed, which writes
  * into pages, the batch is dropped; later the sequence's rows are. Its tokens remain to be computed. */
 void slmi_batch_leave(slm_session *session, slmi_sequence *sequence);
@@ -271,8 +290,14 @@ void slmi_draws_begin(slm_session *session);
 int slmi_draws_run(slm_session *session, uint64_t deadline);
 void slmi_draws_abandon(slm_session *session);
 
+/* The sequence has changed: nobody draws a token for it any more. */
+void slmi_draws_leave(slm_session *session, const slmi_sequence *sequence);
+
 /* step.c */
 slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error *err);
+
+/* The same up to a time of the session's clock; 0 = a whole batch. The pool is started. */
+slm_status slmi_session_advance(slm_session *session, uint64_t deadline, slm_error *err);
 
 /* save.c, restore.c; the format stands in blob.h. */
 slm_status slmi_sequence_save(const slm_session *session, const slmi_sequence *sequence,

@@ -54,7 +54,8 @@ static void count_computed(slm_session *session)
     for (uint32_t r = 0; r < session->batch.n_runs; r++) {
         const uint32_t index = session->run_sequences[r];
         slmi_sequence *sequence = &session->sequences[index];
-        sequence->n_computed = session->runs[r].position + session->runs[r].n_rows;
+        sequence->n_computed = session->runs[r].position + session->runs[r].n_rows -
+                               sequence->speculation.n_taken;
         uint32_t first = sequence->n_computed - 1;
         for (; row < session->batch.n_wanted && session->wanted[row].sequence == index; row++) {
             first = slmi_min_u32(first, session->wanted[row].position);
@@ -90,6 +91,9 @@ static slm_status commit_row(slm_session *session, uint32_t row, slm_error *err)
     if (sequence->n_changes != wanted->n_changes) {
         return SLM_OK; /* it has changed or left since, and what it still wants is computed again */
     }
+    if (wanted->guess != 0 && !slmi_speculation_holds(session, sequence, wanted)) {
+        return SLM_OK;
+    }
     if (wanted->deliver) {
         status = deliver_logits(session, row, err);
     }
@@ -117,6 +121,7 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
         status = status == SLM_OK ? used : status;
     }
     slmi_batch_abandon(session); /* done with it */
+    session->gain.is_done = 1;
     return status;
 }
 
@@ -124,8 +129,13 @@ static slm_status commit_rows(slm_session *session, uint64_t deadline, int owes_
 static void begin_batch(slm_session *session, uint64_t deadline)
 {
     const int moves = session->n_moving > 0;
-    if (slmi_moves_run(session, deadline) && !(moves && is_late(session, deadline)) &&
-        slmi_batch_make(session)) {
+    if (!slmi_moves_run(session, deadline) || (moves && is_late(session, deadline))) {
+        return;
+    }
+    if (session->draft != NULL && !slmi_draft_run(session, deadline)) {
+        return;
+    }
+    if (slmi_batch_make(session)) {
         slmi_exec_begin(&session->exec, &session->batch);
         session->phase = SLMI_PHASE_COMPUTE;
     }
@@ -147,7 +157,7 @@ static void go_on_with_batch(slm_session *session, uint64_t deadline)
     }
 }
 
-static slm_status advance(slm_session *session, uint64_t deadline, slm_error *err)
+slm_status slmi_session_advance(slm_session *session, uint64_t deadline, slm_error *err)
 {
     slm_status status = SLM_OK;
     const int owes_row = session->phase == SLMI_PHASE_COMMIT;
@@ -170,7 +180,7 @@ static slm_status advance(slm_session *session, uint64_t deadline, slm_error *er
 
 slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error *err)
 {
-    SLM_TRY(slmi_pool_start(&session->pool, err));
+    SLM_TRY(slmi_pool_start(session->pool, err));
     session->n_events = 0;
     session->next_event = 0;
     if (atomic_load(&session->cancel) != 0) {
@@ -182,5 +192,16 @@ slm_status slmi_session_step(slm_session *session, uint64_t budget_us, slm_error
         const uint64_t begin = now(session);
         deadline = budget_us > (UINT64_MAX - begin) / 1000 ? UINT64_MAX : begin + budget_us * 1000;
     }
-    return advance(session, deadline, err);
+    if (session->config.n_guesses == 0) {
+        return slmi_session_advance(session, deadline, err);
+    }
+    const uint64_t begin = now(session);
+    session->gain.drafted = 0;
+    const slm_status status = slmi_session_advance(session, deadline, err);
+    const uint64_t end = now(session);
+    session->gain.elapsed += end > begin + session->gain.drafted ? end - begin - session->gain.drafted : 0;
+    if (session->gain.is_done) {
+        slmi_gain_note(&session->gain);
+    }
+    return status;
 }

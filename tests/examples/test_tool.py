@@ -111,6 +111,28 @@ def test_run_takes_all_kinds_of_cache(slm):
         assert slm("run", "-p", PROMPT, "-n", 4, "--kv", kind).code == 0
 
 
+def test_guesses_change_nothing_but_time(slm, storyteller, tiny):
+    options = ("run", storyteller, "-p", "abc abc abc abc abc abc", "-n", 60, "--seed", 3, "--repeat-penalty", 0.8)
+    plain = slm(*options)
+    looked_up, drafted = slm(*options, "--speculate"), slm(*options, "--draft", storyteller)
+    assert plain.code == looked_up.code == drafted.code == 0
+    assert plain.out == looked_up.out == drafted.out
+    assert "guesses:" not in plain.err
+    assert re.search(r"guesses: \d+ of \d+ came true; \d+\.\d\d tokens a batch", looked_up.err)
+    figures = json.loads(slm(*options, "--speculate", "--json").err)
+    assert 0 <= figures["accepted_tokens"] <= figures["guessed_tokens"]
+    other = slm(*options, "--draft", tiny())
+    assert other.code == 1 and "draft model" in other.err
+    assert slm(*options, "--draft", "none.gguf").code == 1
+
+
+def test_chats_with_guesses_are_the_same(slm, storyteller):
+    options = ("chat", storyteller, "-n", 20, "--seed", 1)
+    plain, guessed = slm(*options, stdin="abc\nabc\n"), slm(*options, "--speculate", stdin="abc\nabc\n")
+    assert plain.code == guessed.code == 0 and plain.out == guessed.out
+    assert "guesses:" in guessed.err
+
+
 def test_names_and_prompts_in_any_script(slm, storyteller, tmp_path):
     folder = tmp_path / "моделі"
     folder.mkdir()

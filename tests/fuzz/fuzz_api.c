@@ -160,6 +160,7 @@ static void read_session_options(world *w, player *p, slm_session_options *optio
     options->pool_tokens = take(w) % 10 * 64;
     options->batch_tokens = take(w) % 101;
     options->logit_rows = take(w) % 8;
+    options->n_guesses = options->batch_tokens * 7 % 20;
     options->top_logprobs = take(w) % 4;
     options->kv_type = take(w) % 5;
     options->cpu_level = take(w) % 4 == 0 ? SLM_CPU_SCALAR : SLM_CPU_BEST;
@@ -179,6 +180,9 @@ static void create_session(world *w, player *p)
     slm_tasks tasks = SLM_TASKS_INIT;
     p->model = take(w) % N_MODELS;
     read_session_options(w, p, &options.known);
+    if (options.known.n_guesses % 3 == 1) {
+        options.known.draft_model = w->models[(p->model + options.known.n_guesses / 3) % N_MODELS];
+    }
     host.allocator = &w->memory->allocator;
     host.clock = random_clock;
     host.clock_ctx = w;
@@ -194,7 +198,7 @@ static void create_session(world *w, player *p)
     const uint64_t before = w->memory->live_bytes;
     const slm_status status =
         slm_session_create(w->models[p->model], &options.known, &p->session, fresh_error(w));
-    MAY_BE(w, status, SLM_ERR_INVALID_ARGUMENT, SLM_ERR_UNSUPPORTED, SLM_ERR_BUDGET);
+    MAY_BE(w, status, SLM_ERR_INVALID_ARGUMENT, SLM_ERR_UNSUPPORTED, SLM_ERR_BUDGET, SLM_ERR_MISMATCH);
     MUST((p->session != NULL) == (status == SLM_OK));
     const uint64_t taken = w->memory->live_bytes - before;
     if (status == SLM_OK && slm_session_estimate(w->models[p->model], &options.known, &memory,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Random calls on sequences: tokens, copies, parameters, generations. */
 #include "fuzz_api.h"
+#include "slm/experimental/speculate.h"
 
 /* A sequence that is written to a name, which forgets what it had. */
 static void set_name(world *w, const player *p, slm_sequence id, int exact)
@@ -86,6 +87,23 @@ static void append_prefix(world *w, const player *p, slm_sequence id)
     }
 }
 
+/* With options that follow from a number, and what came of it. */
+static void speculate(world *w, const player *p, slm_sequence id, uint32_t number)
+{
+    slm_x_speculate_options options = SLM_X_SPECULATE_OPTIONS_INIT;
+    slm_x_speculation figures = SLM_X_SPECULATION_INIT;
+    options.method = number % 4;
+    options.flags = number / 4 % 4 == 3 ? 2 : SLM_X_SPECULATE_ALWAYS;
+    options.least_match = number / 16 % 4;
+    options.most_tokens = number / 64;
+    MAY_BE(w, slm_x_session_speculate(p->session, id, &options, fresh_error(w)), SLM_ERR_STALE_ID,
+           SLM_ERR_STATE, SLM_ERR_INVALID_ARGUMENT);
+    const slm_status status =
+        slm_x_session_get_speculation(p->session, id, &figures, fresh_error(w));
+    MAY_BE(w, status, SLM_ERR_STALE_ID);
+    MUST(figures.n_accepted <= figures.n_guessed && figures.n_batches <= figures.n_guessed);
+}
+
 static void generate(world *w, const player *p, slm_sequence id)
 {
     static const char *const stops[4] = { "a", "bc", "\xC3\xA9", "\xFF" };
@@ -99,6 +117,7 @@ static void generate(world *w, const player *p, slm_sequence id)
     MAY_BE(w, slm_session_generate(p->session, id, &options.known, fresh_error(w)), SLM_ERR_STALE_ID,
            SLM_ERR_STATE, SLM_ERR_CONTEXT_FULL, SLM_ERR_INVALID_UTF8, SLM_ERR_BUDGET,
            SLM_ERR_INVALID_ARGUMENT, SLM_ERR_UNSUPPORTED);
+    speculate(w, p, id, options.known.max_tokens);
 }
 
 static void set_parameter(world *w, const player *p, slm_sequence id)

@@ -38,6 +38,7 @@ PUBLIC_HEADER_LAYERS = {
     "experimental/convert.h": set(),
     "experimental/evaluate.h": {"evaluate"},
     "experimental/profile.h": set(),
+    "experimental/speculate.h": {"session"},
     "model.h": {"model"},
     "sampler.h": {"sampler", "session"},
     "prefix.h": {"session"},

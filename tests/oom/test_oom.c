@@ -20,6 +20,7 @@
 #endif
 
 #include "slm/experimental/evaluate.h"
+#include "slm/experimental/speculate.h"
 #include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/failing_alloc.h"
@@ -171,12 +172,15 @@ static slm_status use_session(world *w)
     size_t size;
     options.n_threads = 2;
     options.n_sequences = 3;
+    options.n_guesses = 4;
     generate.max_tokens = 3;
     TRY(slm_model_load_memory(w->file, w->size, &w->options, &model, NULL));
+    options.draft_model = model;
     TRY(slm_session_estimate(model, &options, &memory, NULL));
     TRY(slm_session_create(model, &options, &session, NULL));
     TRY(slm_session_add_sequence(session, &a, NULL));
     TRY(slm_session_append_text(session, a, "some words", 10, SLM_TEXT_ADD_SPECIAL, NULL));
+    TRY(slm_x_session_speculate(session, a, NULL, NULL));
     TRY(slm_session_generate(session, a, &generate, NULL));
     do {
         TRY(slm_session_step(session, 0, NULL));

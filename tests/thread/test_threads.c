@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/os/os.h"
+#include "slm/experimental/speculate.h"
 #include "slm/slm.h"
 #include "slm/tokenizer.h"
 #include "support/tiny_model.h"
@@ -26,6 +27,7 @@ typedef struct job {
     slm_model *model;
     slm_prefix *prefix;
     uint32_t n_workers;
+    uint32_t n_guesses;
     int32_t tokens[N_TOKENS];
 } job;
 
@@ -44,7 +46,7 @@ static slm_sequence begin(slm_session *session, slm_prefix *prefix)
     return copy;
 }
 
-static void write_tokens(slm_session *session, slm_prefix *prefix, int32_t *tokens)
+static void write_tokens(slm_session *session, slm_prefix *prefix, uint32_t n_guesses, int32_t *tokens)
 {
     const slm_sequence q = begin(session, prefix);
     slm_generate_options options = SLM_GENERATE_OPTIONS_INIT;
@@ -54,6 +56,12 @@ static void write_tokens(slm_session *session, slm_prefix *prefix, int32_t *toke
     options.flags = SLM_GENERATE_IGNORE_END;
     MUST(slm_session_append_text(session, q, "some words", 10, SLM_TEXT_ADD_SPECIAL, NULL) == SLM_OK);
     MUST(slm_session_generate(session, q, &options, NULL) == SLM_OK);
+    if (n_guesses > 0) {
+        slm_x_speculate_options guess = SLM_X_SPECULATE_OPTIONS_INIT;
+        guess.flags = SLM_X_SPECULATE_ALWAYS;
+        guess.least_match = 1;
+        MUST(slm_x_session_speculate(session, q, &guess, NULL) == SLM_OK);
+    }
     while (status == SLM_MORE) {
         slm_event event = SLM_EVENT_INIT;
         status = slm_session_step(session, 20, NULL);
@@ -75,12 +83,13 @@ static void *work(void *ctx)
         slm_session_memory memory = SLM_SESSION_MEMORY_INIT;
         options.n_threads = j->n_workers;
         options.n_sequences = 2;
+        options.n_guesses = j->n_guesses;
         slm_model *model = slm_model_retain(j->model);
         slm_tokenizer *tokenizer = slm_tokenizer_retain(slm_model_get_tokenizer(model));
         MUST(slm_session_estimate(model, &options, &memory, NULL) == SLM_OK);
         MUST(slm_session_create(model, &options, &session, NULL) == SLM_OK);
         slm_model_release(model);
-        write_tokens(session, j->prefix, j->tokens);
+        write_tokens(session, j->prefix, j->n_guesses, j->tokens);
         slm_session_release(session);
         slm_tokenizer_release(tokenizer);
     }
@@ -122,6 +131,7 @@ int main(void)
         jobs[i].model = slm_model_retain(model);
         jobs[i].prefix = slm_prefix_retain(prefix);
         jobs[i].n_workers = 1 + i % 3;
+        jobs[i].n_guesses = i % 2 == 0 ? 0 : i;
         MUST(slmi_thread_start(&threads[i], work, &jobs[i], NULL) == SLM_OK);
     }
     slm_prefix_release(prefix);

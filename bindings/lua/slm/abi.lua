@@ -226,6 +226,9 @@ typedef struct slm_session_options {
     uint64_t max_memory_bytes;
     const slm_host *host;
     const void *reserved0;
+    uint32_t n_guesses;
+    uint32_t reserved1;
+    slm_model *draft_model;
 } slm_session_options;
 typedef struct slm_session_memory {
     uint32_t struct_size;

@@ -126,7 +126,8 @@ class SessionOptions(SizedStruct):
         ("n_sequences", c_uint32), ("pool_tokens", c_uint32), ("batch_tokens", c_uint32),
         ("logit_rows", c_uint32), ("kv_type", c_uint32), ("cpu_level", c_uint32),
         ("top_logprobs", c_uint32), ("max_memory_bytes", c_uint64), ("host", c_void_p),
-        ("reserved0", c_void_p),
+        ("reserved0", c_void_p), ("n_guesses", c_uint32), ("reserved1", c_uint32),
+        ("draft_model", c_void_p),
     ]
 
 

@@ -27,6 +27,7 @@ static void set_sampler(slm_session *s, slm_sequence q, float temperature, uint3
     OK(slm_sampler_set_u32(sampler, SLM_SAMPLER_TOP_K, 0, NULL));
     OK(slm_sampler_set_f32(sampler, SLM_SAMPLER_TOP_P, 0.9f, NULL));
     OK(slm_sampler_set_f32(sampler, SLM_SAMPLER_REPETITION_PENALTY, 1.2f, NULL));
+    OK(slm_sampler_set_f32(sampler, SLM_SAMPLER_FREQUENCY_PENALTY, 0.5f, NULL));
     OK(slm_sampler_set_u32(sampler, SLM_SAMPLER_SEED, seed, NULL));
     OK(slm_session_set_sampler(s, q, sampler, NULL));
     slm_sampler_release(sampler);
@@ -128,7 +129,7 @@ static void same_events_however_cut(void **state)
     }
 }
 
-enum { SET_SAMPLER, GENERATE, APPEND, TRUNCATE, FORK, REPLACE, N_CALLS };
+enum { SET_SAMPLER, GENERATE, APPEND, TRUNCATE, REWRITE, FORK, REPLACE, N_CALLS };
 
 /* What a plain session writes after the tokens that a sequence held when it was called. */
 static void expect_after(const int32_t *tokens, uint32_t n, float temperature, uint32_t seed, result *r)
@@ -198,6 +199,15 @@ static int call_after(int call, int k)
     case TRUNCATE:
         OK(slm_session_truncate_sequence(s, q, 39, NULL));
         n = 39;
+        n_wanted = 0;
+        break;
+    case REWRITE: /* other tokens where a draw under way has counted some */
+        OK(slm_session_truncate_sequence(s, q, 20, NULL));
+        append_text_tokens(s, q, 100, 140, 0);
+        n = 60;
+        for (uint32_t i = 20; i < n; i++) {
+            tokens[i] = text_token(80 + i);
+        }
         n_wanted = 0;
         break;
     case FORK:
