@@ -12,8 +12,8 @@
 #include "plan/ops/ops.h"
 
 /* Query rows of a tile: tokens times query heads of one kv head. They read keys and values together, so there
- * should not be few of them. With more keys a tile has fewer rows, or there are several passes, so that it stays
- * at about 50 us. */
+ * should not be few of them. With more keys a tile has fewer rows, or there are several passes, so that it
+ * stays at about 50 us. */
 #define MOST_QUERY_ROWS 64
 #define LEAST_QUERY_ROWS 24
 #define QUERY_ROWS_IN_PASSES 48
@@ -54,7 +54,7 @@ static visible_pages find_pages(const slmi_run *run, uint32_t first, uint32_t n)
     return pages;
 }
 
-/* Most pages that `tokens` neighbouring tokens of the batch see, and most tokens of a run, at most `tokens`. */
+/* Most pages that `tokens` neighbouring tokens of the batch see, and most tokens that neighbours are. */
 static uint32_t most_pages(const slmi_batch *batch, uint32_t tokens, uint32_t *most_tokens)
 {
     uint32_t most = 0;
@@ -137,8 +137,8 @@ static tile_work find_tile(const slmi_exec *exec, const slmi_exec_op *op, uint32
     return w;
 }
 
-/* Private scratch: maxima and sums of the tile's rows, [n_calls][n_rows], and the keys that each row sees of a
- * page. A call of the kernel takes the tokens of one head, or the heads of one token if there are more. */
+/* Private scratch: maxima and sums of the tile's rows, [n_calls][n_rows], and the keys that each row sees of
+ * a page. A call of the kernel takes the tokens of one head, or the heads of one token if there are more. */
 typedef struct tile_memory {
     float *max, *sum;
     uint32_t *n_keys;
