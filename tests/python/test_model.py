@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slm
+from slm.experimental import convert
 
 
 # ---- loading ----
@@ -101,6 +102,29 @@ def test_limits(tiny_bytes):
         slm.Model(tiny_bytes, max_string_bytes=4)
     with pytest.raises(slm.BudgetError):
         slm.Model(tiny_bytes, max_memory_bytes=1000)
+
+
+def test_converted_files(tiny_bytes, tmp_path):
+    original, converted = tmp_path / "original.gguf", tmp_path / "converted.slm"
+    original.write_bytes(tiny_bytes)
+    shares = []
+    convert(original, converted, n_threads=1, progress=lambda done: shares.append(done))
+    assert shares == sorted(shares) and 0.5 < shares[-1] <= 1
+    with slm.Model(original) as a, slm.Model(converted) as b, slm.Model(converted, copy=True) as c:
+        assert a.info.mapped_bytes == c.info.mapped_bytes == 0
+        assert b.info.mapped_bytes == converted.stat().st_size
+        texts = {model.session(n_threads=1).text("abc", max_tokens=8, temperature=0)
+                 for model in (a, b, c)}
+        assert len(texts) == 1
+    with pytest.raises(slm.UnsupportedError, match="already"):
+        convert(converted, tmp_path / "again")
+    with pytest.raises(slm.InvalidArgumentError, match="itself"):
+        convert(original, original)
+    with pytest.raises(slm.CancelledError):
+        convert(original, tmp_path / "again", progress=lambda done: True)
+    with pytest.raises(ZeroDivisionError):
+        convert(original, tmp_path / "again", progress=lambda done: 1 / 0)
+    assert not (tmp_path / "again").exists()
 
 
 @given(st.integers(0, 20000))
