@@ -17,6 +17,7 @@ from slm import _abi, errors
 HEADERS = {path.name: path.read_text() for path in (ROOT / "include" / "slm").glob("*.h")}
 ALL_HEADERS = "\n".join(HEADERS.values())
 STATUSES = re.findall(r"^    X\((\w+), (-?\d+), \"(.*?)\"\)", HEADERS["base.h"], re.M)
+SPECULATE = (ROOT / "include" / "slm" / "experimental" / "speculate.h").read_text()
 
 
 def golden_layouts():
@@ -48,7 +49,19 @@ def test_functions():
     declared = set(re.findall(r"^SLM_API [^;(]*?\b(slm_\w+)\(", ALL_HEADERS, re.M))
     # Python keeps its own references; the version is asked for before all else.
     unused = {"slm_model_retain", "slm_prefix_retain", "slm_session_get_model", "slm_version"}
-    assert declared - unused == set(_abi.PLAIN) | set(_abi.CHECKED)
+    known = set(_abi.PLAIN) | set(_abi.CHECKED)
+    experimental = {name for name in known if name.startswith("slm_x_")}
+    assert declared - unused == known - experimental
+    assert experimental == set(re.findall(r"\b(slm_x_\w+)\(", SPECULATE))
+
+
+@pytest.mark.parametrize(("name", "struct"), [("slm_x_speculate_options", _abi.SpeculateOptions),
+                                              ("slm_x_speculation", _abi.Speculation)])
+def test_experimental_structs(name, struct):
+    body = re.search(rf"typedef struct {name} \{{(.*?)\}}", SPECULATE, re.S)[1]
+    kinds = {"uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "double": ctypes.c_double}
+    members = re.findall(r"^    (\w+) (\w+);", body, re.M)
+    assert [(member, kinds[kind]) for kind, member in members] == struct._fields_
 
 
 def test_statuses_and_exceptions():
@@ -104,7 +117,7 @@ def test_settings_are_those_of_the_library():
     assert set(slm.Sampling.__annotations__) == set(_abi.SAMPLER_PARAMS)
     assert set(slm.SequenceSettings.__annotations__) == set(_abi.SEQUENCE_PARAMS)
     fields = {name for name, *_ in _abi.SessionOptions._fields_}
-    assert set(slm.SessionSettings.__annotations__) == fields - {"struct_size", "host", "reserved0"}
+    assert set(slm.SessionSettings.__annotations__) == fields - {"struct_size", "host", "reserved0", "reserved1"}
 
 
 @pytest.mark.parametrize("kind, base", [

@@ -350,3 +350,41 @@ def test_saved_info_of_damaged_blobs(session):
         assert caught.value.offset is not None
     with pytest.raises(TypeError):
         slm.saved_info("text")
+
+
+# ---- guesses ----
+
+
+def begin(session):
+    sequence = session.sequence()
+    sequence.append(START)
+    return sequence
+
+
+def test_guesses_change_nothing(tiny):
+    with tiny.session(n_threads=1, context_length=128) as plain:
+        expected = write(begin(plain), 100)
+    for settings in ({"method": "lookup", "least_match": 1}, {"method": "draft", "most_tokens": 3}, {}):
+        with tiny.session(n_threads=1, context_length=128, n_guesses=8, draft_model=tiny) as session:
+            sequence = begin(session)
+            assert sequence.speculation == slm.Speculation(False, 0, 0, 0, 0, 0)
+            sequence.speculate(always=bool(settings), **settings)
+            assert write(sequence, 100) == expected
+            told = sequence.speculation
+            assert told.n_tokens == 100 and told.n_accepted <= told.n_guessed
+            assert told.n_accepted > 70 or settings.get("method") != "draft"
+    assert slm.Session(tiny, n_guesses=None).sequence()
+
+
+def test_guesses_that_cannot_be(tiny, session):
+    with pytest.raises(slm.StateError):
+        session.sequence().speculate()
+    with pytest.raises(TypeError):
+        tiny.session(n_guesses=3, draft_model="small")
+    with pytest.raises(slm.InvalidArgumentError):
+        tiny.session(draft_model=tiny)
+    with tiny.session(n_threads=1, n_guesses=4) as guessing:
+        with pytest.raises(slm.StateError):
+            guessing.sequence().speculate("draft")
+        with pytest.raises(slm.InvalidArgumentError):
+            guessing.sequence().speculate("magic")

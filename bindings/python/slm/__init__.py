@@ -15,7 +15,7 @@ from ._sampler import Sampler
 from ._sequence import Sequence
 from ._session import Session
 from ._settings import (
-    GenerateSettings, Sampling, SequenceSettings, SessionMemory, SessionSettings, TextSettings,
+    GenerateSettings, Sampling, SequenceSettings, SessionMemory, SessionSettings, Speculation, TextSettings,
     Token,
 )
 from .errors import (
@@ -52,7 +52,7 @@ __all__ = [
     "MismatchError", "Model", "ModelInfo", "NotFiniteError", "NotFoundError",
     "OperatingSystemError", "OutOfMemoryError", "OutOfRangeError", "Prefix", "Sampler", "Sampling",
     "SavedInfo", "Sequence", "SequenceSettings", "Session", "SessionMemory", "SessionSettings",
-    "SlmError", "StaleIdError", "StateError", "TensorInfo", "TextSettings", "Token", "Tokenizer",
+    "SlmError", "Speculation", "StaleIdError", "StateError", "TensorInfo", "TextSettings", "Token", "Tokenizer",
     "TokenizerInfo", "TruncatedError", "UnsupportedError", "cpu_level", "default_model_path",
     "numerics_version", "saved_info", "version",
 ]

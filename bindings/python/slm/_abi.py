@@ -36,6 +36,8 @@ REPLACE_SHIFT = 1
 KV_TYPES = {"f16": 0, "f32": 1, "q8": 2, "q4": 3}
 CPU_LEVELS = {"best": 0, "scalar": 1, "avx2": 10, "avx-vnni": 15, "avx512": 20,
               "neon": 40}
+GUESS_METHODS = {"lookup": 0, "none": 1, "draft": 2}
+SPECULATE_ALWAYS = 1
 FULL_POLICIES = {"end": 0, "shift": 1, "wait": 2}
 SAVE_FORMS = {"cache": 0, "q8": 1, "q4": 2, "tokens": 3}
 PREFIX_NAME_BYTES = 63
@@ -166,6 +168,23 @@ class SequenceInfo(SizedStruct):
     ]
 
 
+class SpeculateOptions(SizedStruct):
+    """Of slm/experimental/speculate.h, as Speculation."""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("method", c_uint32), ("flags", c_uint32),
+        ("most_tokens", c_uint32), ("least_match", c_uint32), ("most_match", c_uint32),
+    ]
+
+
+class Speculation(SizedStruct):
+    _fields_ = [
+        ("struct_size", c_uint32), ("is_on", c_uint32), ("n_tokens", c_uint64),
+        ("n_batches", c_uint64), ("n_guessed", c_uint64), ("n_accepted", c_uint64),
+        ("row_cost", c_double),
+    ]
+
+
 class PrefixInfo(SizedStruct):
     _fields_ = [
         ("struct_size", c_uint32), ("n_tokens", c_uint32), ("kv_type", c_uint32),
@@ -269,6 +288,8 @@ CHECKED: dict[str, list[Any]] = {
     "slm_session_save_sequence": [_handle, c_uint64, POINTER(SaveOptions), c_void_p, c_size_t,
                                   _sizes],
     "slm_session_restore_sequence": [_handle, c_void_p, c_size_t, _handle, POINTER(c_uint64)],
+    "slm_x_session_speculate": [_handle, c_uint64, POINTER(SpeculateOptions)],
+    "slm_x_session_get_speculation": [_handle, c_uint64, POINTER(Speculation)],
     "slm_saved_get_info": [c_void_p, c_size_t, POINTER(SavedInfo)],
 }
 

@@ -12,7 +12,7 @@ from ._generation import AsyncGeneration, Generation, Request
 from ._logits import Logits, Row, Visit
 from ._logits import Request as LogitsRequest
 from ._prefix import Prefix
-from ._settings import GenerateSettings, Token
+from ._settings import GenerateSettings, Speculation, Token
 from .errors import SlmError, StateError
 
 if TYPE_CHECKING:
@@ -299,6 +299,32 @@ class Sequence:
             self.session._call("slm_session_replace", self._id, whole("first", first),
                                whole("n_removed", n_removed), ids, len(ids),
                                _abi.REPLACE_SHIFT if shift else 0)
+
+    def speculate(self, method: str = "lookup", *, most_tokens: int | None = None,
+                  least_match: int | None = None, most_match: int | None = None,
+                  always: bool = False) -> None:
+        """Has generations guess the next tokens, by "lookup" in what was written or with the session's
+        "draft" model, or not at all ("none"): the same output in less time. The session needs
+        `n_guesses`. A step may then write several tokens, also ahead of an iteration that is left.
+        Experimental: it may change in any release."""
+        options = _abi.SpeculateOptions(
+            method=choice("method", method, _abi.GUESS_METHODS),
+            flags=_abi.SPECULATE_ALWAYS if always else 0,
+            most_tokens=whole("most_tokens", most_tokens or 0, 0, 64),
+            least_match=whole("least_match", least_match or 0, 0, 16),
+            most_match=whole("most_match", most_match or 0, 0, 64),
+        )
+        with self.session._lock:
+            self.session._call("slm_x_session_speculate", self._id, options)
+
+    @property
+    def speculation(self) -> Speculation:
+        """What came of guesses so far. Experimental."""
+        told = _abi.Speculation()
+        with self.session._lock:
+            self.session._call("slm_x_session_get_speculation", self._id, told)
+        return Speculation(bool(told.is_on), told.n_tokens, told.n_batches, told.n_guessed,
+                           told.n_accepted, told.row_cost)
 
     def fork(self) -> Sequence:
         """A second sequence that begins as a copy: tokens, cache, sampler and settings."""

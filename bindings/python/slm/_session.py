@@ -31,13 +31,17 @@ R = TypeVar("R")
 
 def _session_options(settings: SessionSettings) -> _abi.SessionOptions:
     limits = {"n_threads": 256, "n_sequences": 65535, "batch_tokens": 4096,
-              "max_memory_bytes": 2**63}
+              "max_memory_bytes": 2**63, "n_guesses": 64}
     refuse_unknown("a session", settings, SessionSettings.__annotations__)
     values: dict[str, Any] = dict(settings)
+    draft_model = values.pop("draft_model", None)
+    if draft_model is not None and not isinstance(draft_model, Model):
+        raise TypeError(f"draft_model must be a slm.Model, not {type(draft_model).__name__}")
     options = _abi.SessionOptions(
         kv_type=choice("kv_type", values.pop("kv_type", None), _abi.KV_TYPES),
         cpu_level=choice("cpu_level", values.pop("cpu_level", None), _abi.CPU_LEVELS),
         top_logprobs=whole("top_logprobs", values.pop("top_logprobs", None) or 0, 0, 64),
+        draft_model=draft_model._use()._as_parameter_ if draft_model is not None else None,
     )
     for name, value in values.items():
         setattr(options, name, count(name, value, limits.get(name, 2**32 - 1)))

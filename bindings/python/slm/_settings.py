@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterable, TypedDict
 
 if TYPE_CHECKING:
+    from ._model import Model
     from ._sequence import Sequence
 
 
@@ -22,6 +23,8 @@ class SessionSettings(TypedDict, total=False):
     cpu_level: str | None  # use at most this, one of _abi.CPU_LEVELS such as "avx2"; "best"
     top_logprobs: int | None  # largest n_top of a generation, 0..64; 0
     max_memory_bytes: int | None  # refuse to be created if more is needed; no limit
+    n_guesses: int | None  # that a batch checks at most, 0..64 (Sequence.speculate()); 0
+    draft_model: Model | None  # a far smaller one with the same vocabulary, which guesses; none
 
 
 class Sampling(TypedDict, total=False):
@@ -78,6 +81,18 @@ class Token:
     position: int
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Speculation:
+    """What came of guesses. Experimental: it may change in any release."""
+
+    is_on: bool  # the last batch of the sequence had guesses
+    n_tokens: int  # that it wrote since it guesses
+    n_batches: int  # that had guesses
+    n_guessed: int
+    n_accepted: int  # guesses that came true
+    row_cost: float  # of a batch with one guess, in batches without; 0 = unknown
 
 
 @dataclass(frozen=True)
