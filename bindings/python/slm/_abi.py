@@ -34,7 +34,7 @@ EVENT_TOKEN, EVENT_LOGITS, EVENT_DONE, EVENT_FULL, EVENT_SHIFT = 1, 2, 3, 4, 5
 REPLACE_SHIFT = 1
 KV_TYPES = {"f16": 0, "f32": 1, "q8": 2, "q4": 3}
 CPU_LEVELS = {"best": 0, "scalar": 1, "avx2": 10, "avx-vnni": 15, "avx512": 20,
-              "neon": 40}
+              "neon": 30, "neon-dot": 40, "neon-i8mm": 50}
 FULL_POLICIES = {"end": 0, "shift": 1, "wait": 2}
 SAVE_FORMS = {"cache": 0, "q8": 1, "q4": 2, "tokens": 3}
 PREFIX_NAME_BYTES = 63
