@@ -16,8 +16,8 @@ typedef struct run_options {
 
 static const option_choice cpu_levels[] = {
     { "best", SLM_CPU_BEST },         { "scalar", SLM_CPU_SCALAR }, { "avx2", SLM_CPU_AVX2 },
-    { "avx-vnni", SLM_CPU_AVX_VNNI }, { "avx512", SLM_CPU_AVX512 }, { "neon", SLM_CPU_NEON_DOT },
-    { 0 },
+    { "avx-vnni", SLM_CPU_AVX_VNNI }, { "avx512", SLM_CPU_AVX512 }, { "neon", SLM_CPU_NEON },
+    { "neon-dot", SLM_CPU_NEON_DOT }, { "neon-i8mm", SLM_CPU_NEON_I8MM }, { 0 },
 };
 
 enum { MAX_STOP_BYTES = 255 };
@@ -52,7 +52,8 @@ static int parse(const command *self, run_options *o, int argc, char **argv)
         { NULL, "--kv", "TYPE", OPTION_CHOICE, &o->kv_type, 0, 0, kv_types,
           "numbers of the key and value cache: f16, f32, q8 or q4" },
         { NULL, "--cpu", "LEVEL", OPTION_CHOICE, &o->cpu_level, 0, 0,
-          cpu_levels, "use at most these instructions: scalar, avx2, avx-vnni, avx512, neon or best" },
+          cpu_levels, "use at most these instructions: scalar, avx2, avx-vnni, avx512, neon, "
+                      "neon-dot, neon-i8mm or best" },
         { 0 },
     };
     options_add(&table, rows);

@@ -221,7 +221,9 @@ enum {
     SLM_CPU_AVX2 = 10,      /**< x86-64 with AVX2, FMA and F16C */
     SLM_CPU_AVX_VNNI = 15,  /**< the same with AVX-VNNI */
     SLM_CPU_AVX512 = 20,    /**< x86-64 with AVX-512 F, BW, DQ, VL and VNNI */
-    SLM_CPU_NEON_DOT = 40   /**< 64-bit ARM with the dot-product extension */
+    SLM_CPU_NEON = 30,      /**< 64-bit ARM */
+    SLM_CPU_NEON_DOT = 40,  /**< the same with the dot-product extension */
+    SLM_CPU_NEON_I8MM = 50  /**< the same with 8-bit matrix products (I8MM) */
 };
 
 /**

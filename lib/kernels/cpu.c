@@ -7,6 +7,8 @@
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -59,12 +61,24 @@ int slmk_cpu_has(uint32_t level)
 
 #elif defined(__aarch64__) && defined(__linux__)
 
-#define HWCAP_BIT_ASIMDDP (1ul << 20) /* Linux, asm/hwcap.h */
+/* Linux, asm/hwcap.h; every processor of this architecture has NEON. */
+#define HWCAP_BIT_ASIMDDP (1ul << 20)
+#define HWCAP2_BIT_I8MM (1ul << 13)
 
 int slmk_cpu_has(uint32_t level)
 {
-    return level == SLM_CPU_SCALAR ||
-           (level == SLM_CPU_NEON_DOT && (getauxval(AT_HWCAP) & HWCAP_BIT_ASIMDDP));
+    const int has_dot = (getauxval(AT_HWCAP) & HWCAP_BIT_ASIMDDP) != 0;
+    switch (level) {
+    case SLM_CPU_SCALAR:
+    case SLM_CPU_NEON:
+        return 1;
+    case SLM_CPU_NEON_DOT:
+        return has_dot;
+    case SLM_CPU_NEON_I8MM:
+        return has_dot && (getauxval(AT_HWCAP2) & HWCAP2_BIT_I8MM) != 0;
+    default:
+        return 0;
+    }
 }
 
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -72,7 +86,12 @@ int slmk_cpu_has(uint32_t level)
 /* Every Apple processor that runs 64-bit macOS has the dot-product extension. */
 int slmk_cpu_has(uint32_t level)
 {
-    return level == SLM_CPU_SCALAR || level == SLM_CPU_NEON_DOT;
+    int has_i8mm = 0;
+    size_t size = sizeof has_i8mm;
+    if (level == SLM_CPU_NEON_I8MM) {
+        return sysctlbyname("hw.optional.arm.FEAT_I8MM", &has_i8mm, &size, NULL, 0) == 0 && has_i8mm;
+    }
+    return level == SLM_CPU_SCALAR || level == SLM_CPU_NEON || level == SLM_CPU_NEON_DOT;
 }
 
 #else

@@ -26,10 +26,20 @@ static const level levels[] = {
 #else
     { SLM_CPU_AVX2, "avx2", NULL },
 #endif
+#ifdef SLMK_HAVE_NEON_I8MM
+    { SLM_CPU_NEON_I8MM, "neon-i8mm", slmk_table_neon_i8mm },
+#else
+    { SLM_CPU_NEON_I8MM, "neon-i8mm", NULL },
+#endif
 #ifdef SLMK_HAVE_NEON_DOT
     { SLM_CPU_NEON_DOT, "neon-dot", slmk_table_neon_dot },
 #else
     { SLM_CPU_NEON_DOT, "neon-dot", NULL },
+#endif
+#ifdef SLMK_HAVE_NEON
+    { SLM_CPU_NEON, "neon", slmk_table_neon },
+#else
+    { SLM_CPU_NEON, "neon", NULL },
 #endif
     { SLM_CPU_SCALAR, "scalar", slmk_table_ref },
 };

@@ -55,7 +55,9 @@ static const manner manners[] = {
     { .name = "avx2, 3 threads, in company", .level = SLM_CPU_AVX2, .n_threads = 3, .n_others = 2 },
     { .name = "avx-vnni", .level = SLM_CPU_AVX_VNNI },
     { .name = "avx512", .level = SLM_CPU_AVX512 },
-    { .name = "neon", .level = SLM_CPU_NEON_DOT },
+    { .name = "neon", .level = SLM_CPU_NEON },
+    { .name = "neon-dot", .level = SLM_CPU_NEON_DOT },
+    { .name = "neon-i8mm", .level = SLM_CPU_NEON_I8MM },
 };
 
 static const struct {

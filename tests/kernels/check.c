@@ -131,7 +131,8 @@ void check_panel(int type, uint32_t k, uint32_t n_rows, uint32_t fill, void *pan
 
 void check_levels(void (*test)(const slmk_table *ref, const slmk_table *table))
 {
-    static const uint32_t levels[] = { SLM_CPU_AVX2, SLM_CPU_AVX_VNNI, SLM_CPU_AVX512, SLM_CPU_NEON_DOT };
+    static const uint32_t levels[] = { SLM_CPU_AVX2, SLM_CPU_AVX_VNNI, SLM_CPU_AVX512,
+                                       SLM_CPU_NEON, SLM_CPU_NEON_DOT, SLM_CPU_NEON_I8MM };
     const slmk_table *ref = slmk_table_get(SLM_CPU_SCALAR);
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const slmk_table *table = slmk_table_get(levels[i]);

@@ -97,8 +97,7 @@ def test_constants():
             "cancelled": "CANCELLED", "error": "ERROR"}
     assert {constant(f"DONE_{done[name]}"): name for name in done} == _abi.DONE_REASONS
     for name, value in _abi.CPU_LEVELS.items():
-        c_name = "NEON_DOT" if name == "neon" else name.upper().replace("-", "_")
-        assert constant(f"CPU_{c_name}") == value
+        assert constant(f"CPU_{name.upper().replace('-', '_')}") == value
 
 
 @pytest.mark.parametrize("function, names, whole", [
@@ -142,7 +141,7 @@ def test_a_status_of_a_later_library():
 def test_versions():
     assert slm.version() == slm.__version__
     assert slm.numerics_version() >= 1
-    assert slm.cpu_level() in _abi.CPU_LEVELS or slm.cpu_level() == "neon_dot"
+    assert slm.cpu_level() in _abi.CPU_LEVELS
 
 
 # ---- a library that does not fit ----

@@ -73,7 +73,9 @@ enum {
     SLM_CPU_AVX2 = 10,
     SLM_CPU_AVX_VNNI = 15,
     SLM_CPU_AVX512 = 20,
-    SLM_CPU_NEON_DOT = 40
+    SLM_CPU_NEON = 30,
+    SLM_CPU_NEON_DOT = 40,
+    SLM_CPU_NEON_I8MM = 50
 };
 uint32_t slm_cpu_level(void);
 const char *slm_cpu_level_name(uint32_t level);

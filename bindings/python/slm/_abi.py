@@ -35,7 +35,7 @@ EVENT_TOKEN, EVENT_LOGITS, EVENT_DONE, EVENT_FULL, EVENT_SHIFT = 1, 2, 3, 4, 5
 REPLACE_SHIFT = 1
 KV_TYPES = {"f16": 0, "f32": 1, "q8": 2, "q4": 3}
 CPU_LEVELS = {"best": 0, "scalar": 1, "avx2": 10, "avx-vnni": 15, "avx512": 20,
-              "neon": 40}
+              "neon": 30, "neon-dot": 40, "neon-i8mm": 50}
 GUESS_METHODS = {"lookup": 0, "none": 1, "draft": 2}
 SPECULATE_ALWAYS = 1
 FULL_POLICIES = {"end": 0, "shift": 1, "wait": 2}

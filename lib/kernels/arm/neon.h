@@ -100,10 +100,6 @@ SLMK_INLINE float32x4_t exp_4(float32x4_t x)
 }
 
 slmk_matmul_fn slmk_matmul_f32_neon, slmk_matmul_f16_neon, slmk_matmul_bf16_neon;
-slmk_matmul_fn slmk_matmul_q8_0_neon, slmk_matmul_q4_0_neon, slmk_matmul_q4_1_neon;
-slmk_matmul_fn slmk_matmul_q5_0_neon, slmk_matmul_q5_1_neon, slmk_matmul_q2_k_neon;
-slmk_matmul_fn slmk_matmul_q3_k_neon, slmk_matmul_q4_k_neon, slmk_matmul_q5_k_neon;
-slmk_matmul_fn slmk_matmul_q6_k_neon, slmk_matmul_iq4_nl_neon;
 
 void slmk_quantize_neon(const float *x, uint32_t n, slmk_block_a *out);
 void slmk_rms_norm_neon(const float *x, const float *weight, float eps, uint32_t n, float *out);
@@ -118,5 +114,15 @@ void slmk_store_key_neon(const float *key, uint32_t d, uint32_t kv_type, uint32_
                          void *panel);
 void slmk_store_value_neon(const float *value, uint32_t d, uint32_t kv_type, void *row);
 void slmk_attend_neon(const slmk_attend *job);
+
+/* What the tables of the NEON levels have in common. */
+#define SLMK_NEON_KERNELS                                                                          \
+    .quantize = slmk_quantize_neon, .rms_norm = slmk_rms_norm_neon, .add = slmk_add_neon,          \
+    .silu_mul = slmk_silu_mul_neon, .rope = slmk_rope_neon, .store_key = slmk_store_key_neon,      \
+    .store_value = slmk_store_value_neon, .attend = slmk_attend_neon,                              \
+    .max_finite = slmk_max_finite_neon, .exp_sum = slmk_exp_sum_neon
+#define SLMK_NEON_FLOAT_PRODUCTS                                                                   \
+    [SLMK_F32] = slmk_matmul_f32_neon, [SLMK_F16] = slmk_matmul_f16_neon,                          \
+    [SLMK_BF16] = slmk_matmul_bf16_neon
 
 #endif

@@ -12,10 +12,11 @@
 #include "naive.h"
 #include "sampler/philox.h"
 
-#define N_LEVELS 5
+#define N_LEVELS 7
 
 static const uint32_t levels[N_LEVELS] = {
-    SLM_CPU_SCALAR, SLM_CPU_AVX2, SLM_CPU_AVX_VNNI, SLM_CPU_AVX512, SLM_CPU_NEON_DOT,
+    SLM_CPU_SCALAR, SLM_CPU_AVX2, SLM_CPU_AVX_VNNI, SLM_CPU_AVX512,
+    SLM_CPU_NEON,   SLM_CPU_NEON_DOT, SLM_CPU_NEON_I8MM,
 };
 
 static slmi_sampler_scratch new_scratch(uint32_t n_vocab)
