@@ -12,11 +12,12 @@
 
 #define LEAST_MATCH 2
 #define MOST_MATCH 32
-#define FIRST_SHARE 0.4f  /* of guesses that come true, before any did */
+#define FIRST_SHARE 0.25f /* of guesses that come true, before any was seen to; looking on costs nothing */
 #define DRAFT_SHARE 0.7f  /* the same of drafts */
+#define FIRST_DRAFTS 2    /* tokens of a draft before anything is known of its cost and its worth */
 #define DRAFT_AGAIN 256   /* batches after which drafts that did not pay are tried again */
-#define LEAST_GAIN 1.05f  /* expected tokens over time */
-#define MEMORY 16         /* guesses over which a share is an average */
+#define LEAST_GAIN 1.1f   /* expected tokens over time */
+#define MEMORY 32         /* guesses over which a share is an average */
 #define DRAFT_LENGTH 1024 /* in place of a match's: drafts have a class of their own */
 
 void slmi_speculation_reset(slmi_speculation *s)
@@ -135,7 +136,7 @@ void slmi_speculation_note(slm_session *session, slmi_sequence *sequence, int32_
     const int right = token == s->guesses[s->n_right];
     const float before = s->n_seen[class] > 0 ? s->share[class] : first_share(s);
     s->n_seen[class] += s->n_seen[class] < MEMORY;
-    s->share[class] = before + ((float)right - before) / (float)(s->n_seen[class] + 1);
+    s->share[class] = before + ((float)right - before) / (float)(s->n_seen[class] + 2);
     if (!right) {
         s->is_wrong = 1;
         return;
@@ -196,11 +197,14 @@ uint32_t slmi_speculation_drafts(slm_session *session, slmi_sequence *sequence, 
     if (s->settings.method != SLM_X_GUESS_DRAFT || n_writing > SLMI_MOST_WRITING) {
         return 0;
     }
-    const uint32_t most = slmi_min_u32(room_of(session, sequence), session->config.n_guesses / n_writing);
+    uint32_t most = slmi_min_u32(room_of(session, sequence), session->config.n_guesses / n_writing);
     if (is_always(sequence)) {
         return most;
     }
     const float each = slmi_gain_draft_cost(&session->gain, n_writing);
+    if (each <= 0 || s->n_seen[class_of(DRAFT_LENGTH)] == 0) {
+        most = slmi_min_u32(most, FIRST_DRAFTS);
+    }
     const float share = share_of(s, DRAFT_LENGTH);
     float likely = 1, expected = 1, best = LEAST_GAIN;
     uint32_t n_best = 0;
@@ -215,7 +219,7 @@ uint32_t slmi_speculation_drafts(slm_session *session, slmi_sequence *sequence, 
     }
     s->n_idle = n_best > 0 ? 0 : s->n_idle + 1;
     if (s->n_idle % DRAFT_AGAIN == DRAFT_AGAIN - 1 && session->gain.balance > 0) {
-        n_best = slmi_min_u32(most, 2);
+        n_best = slmi_min_u32(most, FIRST_DRAFTS);
     }
     return n_best;
 }

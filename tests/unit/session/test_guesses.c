@@ -6,6 +6,21 @@
 #include "support/follow.h"
 
 static slm_model *model, *smaller;
+static slm_prefix *prefixes[4]; /* of each type of cache */
+
+static slm_prefix *make_prefix(uint32_t kv_type)
+{
+    slm_session *s;
+    slm_prefix *prefix;
+    slm_session_options options = small_options(1, 64);
+    options.kv_type = kv_type;
+    OK(slm_session_create(model, &options, &s, NULL));
+    const slm_sequence q = begin_text(s, 30);
+    finish(s);
+    OK(slm_prefix_create(s, q, "beginning", &prefix, NULL));
+    slm_session_release(s);
+    return prefix;
+}
 
 static int set_up(void **state)
 {
@@ -14,12 +29,18 @@ static int set_up(void **state)
                                      .ffn_width = 32, .context_length = 128, .seed = 7 };
     model = make_small(2);
     smaller = make_model(&description);
+    for (uint32_t i = 0; i < 4; i++) {
+        prefixes[i] = make_prefix(i);
+    }
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        slm_prefix_release(prefixes[i]);
+    }
     slm_model_release(model);
     slm_model_release(smaller);
     return 0;
@@ -60,7 +81,7 @@ enum {
 
 /* What a sequence is asked for; the same with and without guesses. */
 typedef struct part {
-    uint32_t n_prompt, n_words, full, window, max_tokens, flags, n_top, n_stop, seed, follows;
+    uint32_t n_prompt, has_prefix, n_words, full, window, max_tokens, flags, n_top, n_stop, seed, follows;
     float temperature, penalty;
     uint32_t method; /* SLM_X_GUESS_* */
     uint32_t action, when; /* after so many tokens */
@@ -100,6 +121,7 @@ static void make_part(uint64_t *r, part *p, const scene *s)
         p->action = SAVE; /* which of the two meets the end of the pool depends on their pace */
     }
     p->when = 1 + draw(r, 30);
+    p->has_prefix = p->window == 0 && s->pool == 0 && s->context > 40 && draw(r, 3) == 0;
     p->method = s->draft != NULL && draw(r, 3) > 0 ? SLM_X_GUESS_DRAFT : SLM_X_GUESS_LOOKUP;
     if (p->method == SLM_X_GUESS_DRAFT && s->draft == model && draw(r, 2) == 0) {
         p->follows = 0; /* what the model itself writes */
@@ -126,6 +148,9 @@ static scene make_scene(uint32_t seed)
     s.budget = s.piecewise ? 1 : budgets[draw(&r, 5)];
     for (uint32_t i = 0; i < s.n_sequences; i++) {
         make_part(&r, &s.parts[i], &s);
+        if (s.n_sequences > 1 && s.parts[i].action == REMOVE) {
+            s.parts[i].action = SAVE; /* a fork of another would take its place, or not, as pace has it */
+        }
     }
     return s;
 }
@@ -140,7 +165,10 @@ static int32_t word_token(const part *p, uint32_t position)
 static int32_t follow_words(const void *ctx, uint32_t sequence, uint32_t position)
 {
     const scene *s = ctx;
-    const part *p = &s->parts[sequence % s->n_sequences];
+    if (sequence >= s->n_sequences) {
+        return -1; /* a fork, and which is which depends on the pace of their sources */
+    }
+    const part *p = &s->parts[sequence];
     uint64_t r = position * 77 + p->seed;
     draw(&r, 2);
     return draw(&r, 100) < p->follows ? word_token(p, position) : -1;
@@ -318,7 +346,12 @@ static void begin_part(stage *t, uint32_t i, int guess)
     OK(slm_session_set_u32(t->session, q, SLM_SEQUENCE_WINDOW, p->window, NULL));
     OK(slm_session_set_u32(t->session, q, SLM_SEQUENCE_SINKS, 0, NULL));
     OK(slm_session_set_u32(t->session, q, SLM_SEQUENCE_FULL, p->full, NULL));
-    const slm_status status = append_words(t->session, q, p, p->n_prompt);
+    if (p->has_prefix) {
+        OK(slm_session_append_prefix(t->session, q, prefixes[s->kv_type], NULL));
+    }
+    const uint32_t n_words = s->context - 1 - (p->has_prefix ? 30 : 0);
+    const slm_status status =
+        append_words(t->session, q, p, p->n_prompt < n_words ? p->n_prompt : n_words);
     if (status != SLM_OK) {
         assert_int_equal(status, SLM_ERR_BUDGET);
         OK(append_words(t->session, q, p, 2));
