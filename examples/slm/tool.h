@@ -68,7 +68,7 @@ typedef struct command {
 /* Options that every command takes. */
 typedef struct common_options {
     const char *model; /* path; NULL = the embedded default */
-    const char *output; /* a second path, for commands that take one */
+    const char *output; /* the second path of commands that have takes_output set */
     int takes_output;
     int copy;          /* a converted file is read, not mapped */
     uint32_t threads;  /* 0 = all cores */

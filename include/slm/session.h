@@ -128,7 +128,8 @@ enum {
 };
 
 /**
- * Asks for text: once the sequence's appended tokens are computed, each step samples one token.
+ * Asks for text: once the sequence's appended tokens are computed, each step samples one token,
+ * or more where guesses come true.
  * Replaces a generation in progress on the sequence.
  *
  * @param options  [in] NULL = defaults; copied.
@@ -144,9 +145,8 @@ SLM_API slm_status slm_session_generate(slm_session *session, slm_sequence seque
 /**
  * Does work: computes appended tokens of all sequences in batches and samples for those that
  * generate; where guesses come true (slm/experimental/speculate.h), several tokens of a sequence. Returns
- * after one batch, so tokens stream, or when the budget is used up, which may be
- * anywhere inside a layer or a draw; the next step goes on from there. Events of the step before are
- * dropped.
+ * after one batch, so tokens stream, or when the budget is used up, which may be anywhere inside a layer
+ * or a draw; the next step goes on from there. Events of the step before are dropped.
  *
  * A batch takes one token of each sequence that writes, then appended text, both in the order of
  * SLM_SEQUENCE_PRIORITY and, within one priority, in turns. A sequence that waits for 16 batches counts

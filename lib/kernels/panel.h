@@ -120,11 +120,11 @@ typedef struct slmk_panel_q6_k {
     } sub[8];
 } slmk_panel_q6_k;
 
+/* F32 panels are float [K][16], F16 and BF16 panels uint16_t [K][16]. */
+
 /* Counts the layouts in this file: files of stored panels say which they have. Raised by any change to
  * them, which the test of panels' bytes finds. */
 #define SLMK_PANELS_VERSION 1
-
-/* F32 panels are float [K][16], F16 and BF16 panels uint16_t [K][16]. */
 
 /* 32 activations rounded to 8 bits: x = scale * q. The sums are stored negated because they correct
  * for the offset of unsigned weights: an integer accumulator starts at -(sum) * offset, and the most

@@ -22,20 +22,19 @@ static uint8_t minimum_of(const uint8_t *packed, uint32_t s)
     return s < 4 ? packed[s + 4] & 63 : (uint8_t)(packed[s + 4] >> 4 | packed[s] >> 6 << 4);
 }
 
-/* Writes the two factors at `d` and `m` of each row. */
-static void put_factors(const uint8_t *d, const uint8_t *m, size_t stride, uint32_t n_rows, uint16_t *out_d,
-                        uint16_t *out_m)
+/* Writes the half-precision factor at `d` of each row. */
+static void put_factors(const uint8_t *d, size_t stride, uint32_t n_rows, uint16_t *out)
 {
     for (uint32_t row = 0; row < n_rows; row++) {
-        out_d[row] = slmi_read_u16(d + row * stride);
-        out_m[row] = slmi_read_u16(m + row * stride);
+        out[row] = slmi_read_u16(d + row * stride);
     }
 }
 
 void slmk_pack_q2_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q2_k *out = block;
-    put_factors(source + 80, source + 82, stride, n_rows, out->d, out->dmin);
+    put_factors(source + 80, stride, n_rows, out->d);
+    put_factors(source + 82, stride, n_rows, out->dmin);
     for (uint32_t s = 0; s < 8; s++) { /* sub-blocks 4n + j have bits 2j..2j+1 of run n */
         for (uint32_t row = 0; row < n_rows; row++) {
             const uint8_t *from = source + row * stride;
@@ -57,7 +56,7 @@ static int8_t signed_scale_of(const uint8_t *packed, uint32_t i)
 void slmk_pack_q3_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q3_k *out = block;
-    put_factors(source + 108, source + 108, stride, n_rows, out->d, out->d);
+    put_factors(source + 108, stride, n_rows, out->d);
     for (uint32_t s = 0; s < 8; s++) {
         uint64_t h[8] = { 0 };
         for (uint32_t row = 0; row < n_rows; row++) {
@@ -74,7 +73,8 @@ void slmk_pack_q3_k(const uint8_t *source, size_t stride, uint32_t n_rows, void 
 void slmk_pack_q4_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q4_k *out = block;
-    put_factors(source, source + 2, stride, n_rows, out->d, out->dmin);
+    put_factors(source, stride, n_rows, out->d);
+    put_factors(source + 2, stride, n_rows, out->dmin);
     for (uint32_t s = 0; s < 8; s++) { /* sub-blocks 2c and 2c + 1 share run c */
         for (uint32_t row = 0; row < n_rows; row++) {
             const uint8_t *from = source + row * stride;
@@ -88,7 +88,8 @@ void slmk_pack_q4_k(const uint8_t *source, size_t stride, uint32_t n_rows, void 
 void slmk_pack_q5_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q5_k *out = block;
-    put_factors(source, source + 2, stride, n_rows, out->d, out->dmin);
+    put_factors(source, stride, n_rows, out->d);
+    put_factors(source + 2, stride, n_rows, out->dmin);
     for (uint32_t s = 0; s < 8; s++) {
         uint64_t h[8] = { 0 };
         for (uint32_t row = 0; row < n_rows; row++) {
@@ -105,7 +106,7 @@ void slmk_pack_q5_k(const uint8_t *source, size_t stride, uint32_t n_rows, void 
 void slmk_pack_q6_k(const uint8_t *source, size_t stride, uint32_t n_rows, void *block)
 {
     slmk_panel_q6_k *out = block;
-    put_factors(source + 208, source + 208, stride, n_rows, out->d, out->d);
+    put_factors(source + 208, stride, n_rows, out->d);
     for (uint32_t s = 0; s < 8; s++) {
         /* Of each half's four sub-blocks, the first two have the low nibbles of its two runs. */
         const uint8_t *run = source + s / 4 * 64 + s % 2 * 32;

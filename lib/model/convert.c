@@ -21,18 +21,17 @@ typedef struct converter {
     slm_error *err;
 } converter;
 
+static int is_key(const slmi_gguf_entry *entry, const char *key)
+{
+    return entry->key.length == strlen(key) && memcmp(entry->key.data, key, entry->key.length) == 0;
+}
+
 /* Entries that are written anew. */
 static int is_replaced(const slmi_gguf_entry *entry)
 {
-    static const char *const keys[] = { "general.architecture", "general.alignment" };
     const size_t n_own = strlen(SLMI_PANELS_KEYS);
-    for (size_t i = 0; i < 2; i++) {
-        const size_t n = strlen(keys[i]);
-        if (entry->key.length == n && memcmp(entry->key.data, keys[i], n) == 0) {
-            return 1;
-        }
-    }
-    return entry->key.length >= n_own && memcmp(entry->key.data, SLMI_PANELS_KEYS, n_own) == 0;
+    return is_key(entry, "general.architecture") || is_key(entry, "general.alignment") ||
+           (entry->key.length >= n_own && memcmp(entry->key.data, SLMI_PANELS_KEYS, n_own) == 0);
 }
 
 /* What a matrix was, for each tensor. */
@@ -135,7 +134,7 @@ static slm_status write_matrix(converter *c, const slmi_gguf_tensor *tensor)
     return SLM_OK;
 }
 
-/* As it is. */
+/* A tensor that is no matrix stays as it is. */
 static slm_status write_bytes(converter *c, const slmi_gguf_tensor *tensor)
 {
     for (uint64_t at = 0; at < tensor->bytes;) {

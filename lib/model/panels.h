@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "format/gguf.h"
 
+/* Zeroed but for the first three; ends with slmi_panel_reader_free(). */
 typedef struct slmi_panel_reader {
     const slmi_source *source;
     slmi_alloc *alloc;
@@ -14,7 +15,6 @@ typedef struct slmi_panel_reader {
     size_t staging_bytes;
 } slmi_panel_reader;
 
-/* Zeroed but for the first three; ends with this. */
 void slmi_panel_reader_free(slmi_panel_reader *reader);
 
 /* 1 if the tensor is a matrix, with panels of its own: more than one row of a type that is known. */

@@ -147,7 +147,7 @@ static int may_go_on(const void *ctx)
            ticket_stage(ticket) == exec->plan->n_stages || atomic_load(&exec->stop) != 0;
 }
 
-/* Of what the next stage will read, whoever waits for it may fetch something meanwhile. */
+/* Who waits for the next stage fetches weights that it will read, until there is a tile to take. */
 static void fetch_ahead(const slmi_exec *exec, uint32_t next)
 {
     if (next < exec->plan->n_stages) {

@@ -118,8 +118,10 @@ typedef struct slmi_drawing {
     slmi_sampler_scratch scratch;
 } slmi_drawing;
 
+/* Drafts for the next batch. */
+enum { SLMI_DRAFTS_NONE, SLMI_DRAFTS_BEGUN, SLMI_DRAFTS_DONE };
+
 /* A batch is made, computed, drawn from row by row, and committed: its tokens appended, its events told. */
-enum { SLMI_DRAFTS_NONE, SLMI_DRAFTS_BEGUN, SLMI_DRAFTS_DONE }; /* for the next batch */
 enum { SLMI_PHASE_IDLE, SLMI_PHASE_COMPUTE, SLMI_PHASE_DRAW, SLMI_PHASE_COMMIT };
 
 struct slm_session {

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "session/session.h"
 
-#define LEAST_MATCH 2
+#define LEAST_MATCH 2     /* where the host asks for none */
 #define MOST_MATCH 32
 #define FIRST_SHARE 0.25f /* of guesses that come true, before any was seen to; looking on costs nothing */
 #define DRAFT_SHARE 0.7f  /* the same of drafts */
@@ -22,12 +22,9 @@
 
 void slmi_speculation_reset(slmi_speculation *s)
 {
-    s->settings = (slmi_speculate_settings){ .method = SLMI_SPECULATE_OFF };
+    *s = (slmi_speculation){ .settings.method = SLMI_SPECULATE_OFF, .lookup = s->lookup,
+                             .guesses = s->guesses };
     slmi_lookup_forget(&s->lookup, 0);
-    s->n_found = s->n_taken = s->n_right = s->is_wrong = s->spare = 0;
-    memset(s->share, 0, sizeof(s->share));
-    memset(s->n_seen, 0, sizeof(s->n_seen));
-    s->n_tokens = s->n_batches = s->n_guessed = s->n_accepted = 0;
 }
 
 void slmi_speculation_copy(slmi_speculation *copy, const slmi_speculation *source)

@@ -59,7 +59,7 @@ class Ours:
         while self.abi.call("slm_session_step", self.handle, 0) == self.abi.MORE:
             pass
 
-    def prefill(self, prompt, n_steps):
+    def prefill(self, prompt):
         self.begin(1)
         self.decode(prompt, self.sequences[0])
         self.finish()
@@ -97,7 +97,7 @@ class Theirs:
         self.c.llama_memory_clear(self.c.llama_get_memory(self.context), True)
         self.position, self.batch.n_tokens = 0, n_sequences
 
-    def prefill(self, prompt, n_steps):
+    def prefill(self, prompt):
         self.begin(1)
         for i in range(0, len(prompt), 512):
             part = prompt[i : i + 512]
@@ -117,7 +117,7 @@ def time_phase(side, phase, prompt, n_decode):
     """Tokens per second."""
     if phase == "prefill":
         begin = time.perf_counter()
-        side.prefill(prompt, 0)
+        side.prefill(prompt)
         return len(prompt) / (time.perf_counter() - begin)
     n_sequences = N_TOGETHER if phase == "together" else 1
     side.begin(n_sequences)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Opening a model beside llama.cpp: process start to first token, and peak resident memory, interleaved.
 
-Usage: compare_opening.py [--build DIR] [--shape NAME] [--types Q8_0 Q4_0 Q4_K_M] [--rounds 7] [--json FILE].
-Each measurement is a fresh process (opening.c, opening_llama.c) that loads a model, makes a context of 600
-tokens and computes the token after one; the clock runs from before the process is made until it says so. All
-files are in the page cache. Four sides take turns: llama.cpp, ours with an ordinary file, with a converted one
+Usage: compare_opening.py [--build DIR] [--shape NAME] [--types Q8_0 Q4_0 Q4_K_M] [--rounds 7]
+[--json FILE]. Each measurement is a fresh process (opening.c, opening_llama.c) that loads a model, makes a
+context of 600 tokens and computes the token after one; the clock runs from before the process is made until
+it says so. All files are in the page cache. Four sides take turns: llama.cpp, ours with an ordinary file, with a converted one
 that is mapped, and with that one copied. After it, decoding 32 tokens gives the speed and the memory its peak.
 It is a figure, not a test: run it on a quiet machine. Linux only.
 """
@@ -32,7 +32,8 @@ def compile_theirs(folder):
     libraries = [package / "lib" / f"lib{name}.so" for name in ("llama", "ggml", "ggml-base", "ggml-cpu")]
     subprocess.run(
         ["gcc", "-std=gnu11", "-O2", "-isystem", package.parent / "include",
-         ROOT / "tests" / "bench" / "opening_llama.c", *libraries, "-o", program, f"-Wl,-rpath,{package / 'lib'}"],
+         ROOT / "tests" / "bench" / "opening_llama.c", *libraries, "-o", program,
+         f"-Wl,-rpath,{package / 'lib'}"],
         check=True,
     )  # fmt: skip
     return program

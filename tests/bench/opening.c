@@ -3,9 +3,9 @@
  * then tokens per second of the 32 that follow and the peak of resident memory, for compare_opening.py. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench.h"
+#include "peak.h"
 
 enum { CONTEXT = 600, MORE = 32 };
 
@@ -16,23 +16,6 @@ static void step_to_end(slm_session *session)
     while ((status = slm_session_step(session, 0, &error)) == SLM_MORE) {
     }
     bench_must(status, &error);
-}
-
-/* The largest resident memory so far in kilobytes, as Linux tells it; 0 elsewhere. */
-static long peak_kilobytes(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    long peak = 0;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, "VmHWM:", 6) == 0) {
-            peak = strtol(line + 6, NULL, 10);
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return peak;
 }
 
 int main(int argc, char **argv)

@@ -3,8 +3,9 @@
 #include <llama.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
+
+#include "peak.h"
 
 enum { CONTEXT = 600, MORE = 32 };
 
@@ -34,19 +35,6 @@ static llama_token next_token(struct llama_context *context, int n_vocab, llama_
         best = logits[i] > logits[best] ? i : best;
     }
     return best;
-}
-
-static long peak_kilobytes(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    long peak = 0;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, "VmHWM:", 6) == 0) {
-            peak = strtol(line + 6, NULL, 10);
-        }
-    }
-    return peak;
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Guesses: how much faster given answers are written with them, beside how many came true. The answers are
  * those of tasks (speculation_tasks.py), whatever the model, so that any weights of a shape will do.
- * Usage: speculate MODEL TASKS [-t THREADS] [-g GUESSES] [-r ROUNDS] [-a, always guess] */
+ * Usage: bench_speculate MODEL TASKS [-t THREADS] [-g GUESSES] [-r ROUNDS] [-a, always guess] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,7 +191,7 @@ int main(int argc, char **argv)
         }
     }
     if (argc < 3 || b.n_rounds == 0 || b.n_rounds > 64) {
-        fprintf(stderr, "usage: speculate MODEL TASKS [-t THREADS] [-g GUESSES] [-r ROUNDS] [-a]\n");
+        fprintf(stderr, "usage: bench_speculate MODEL TASKS [-t THREADS] [-g GUESSES] [-r ROUNDS] [-a]\n");
         return 2;
     }
     b.model = bench_load(argv[1], n_threads);

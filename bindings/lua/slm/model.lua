@@ -12,6 +12,7 @@ local LIMITS = {
     n_threads = 256, max_tensors = 2 ^ 53, max_string_bytes = 2 ^ 53, max_memory_bytes = 2 ^ 53,
 }
 
+local FLAGS = { copy = lib.SLM_MODEL_COPY }
 local SETTINGS = { copy = true }
 for name in pairs(LIMITS) do
     SETTINGS[name] = true
@@ -20,7 +21,7 @@ end
 local function load_options(settings)
     settings = base.check_settings(settings, SETTINGS)
     local options = base.fill_counts(base.new_struct("slm_model_options"), settings, LIMITS)
-    options.flags = base.flags(settings, { copy = 1 })
+    options.flags = base.flags(settings, FLAGS)
     return options
 end
 

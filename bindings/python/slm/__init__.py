@@ -15,8 +15,8 @@ from ._sampler import Sampler
 from ._sequence import Sequence
 from ._session import Session
 from ._settings import (
-    GenerateSettings, Sampling, SequenceSettings, SessionMemory, SessionSettings, Speculation, TextSettings,
-    Token,
+    GenerateSettings, Sampling, SequenceSettings, SessionMemory, SessionSettings, Speculation,
+    TextSettings, Token,
 )
 from .errors import (
     BudgetError, BufferTooSmallError, BusyError, CancelledError, ChecksumError, ContextFullError,
@@ -52,7 +52,7 @@ __all__ = [
     "MismatchError", "Model", "ModelInfo", "NotFiniteError", "NotFoundError",
     "OperatingSystemError", "OutOfMemoryError", "OutOfRangeError", "Prefix", "Sampler", "Sampling",
     "SavedInfo", "Sequence", "SequenceSettings", "Session", "SessionMemory", "SessionSettings",
-    "SlmError", "Speculation", "StaleIdError", "StateError", "TensorInfo", "TextSettings", "Token", "Tokenizer",
-    "TokenizerInfo", "TruncatedError", "UnsupportedError", "cpu_level", "default_model_path",
-    "numerics_version", "saved_info", "version",
+    "SlmError", "Speculation", "StaleIdError", "StateError", "TensorInfo", "TextSettings", "Token",
+    "Tokenizer", "TokenizerInfo", "TruncatedError", "UnsupportedError", "cpu_level",
+    "default_model_path", "numerics_version", "saved_info", "version",
 ]

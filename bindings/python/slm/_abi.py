@@ -288,9 +288,10 @@ CHECKED: dict[str, list[Any]] = {
     "slm_session_save_sequence": [_handle, c_uint64, POINTER(SaveOptions), c_void_p, c_size_t,
                                   _sizes],
     "slm_session_restore_sequence": [_handle, c_void_p, c_size_t, _handle, POINTER(c_uint64)],
+    "slm_saved_get_info": [c_void_p, c_size_t, POINTER(SavedInfo)],
+    "slm_x_convert_file": [c_char_p, c_char_p, POINTER(ModelOptions)],
     "slm_x_session_speculate": [_handle, c_uint64, POINTER(SpeculateOptions)],
     "slm_x_session_get_speculation": [_handle, c_uint64, POINTER(Speculation)],
-    "slm_saved_get_info": [c_void_p, c_size_t, POINTER(SavedInfo)],
 }
 
 

@@ -2,18 +2,12 @@
 """What may change in any release: the library's experimental headers, as far as Python has them."""
 from __future__ import annotations
 
-from ctypes import POINTER, c_char_p, c_int32
 from typing import Callable
 
 from . import _abi
 from ._convert import PathName, count, encode_path
 from ._model import _Callbacks
 from .errors import CancelledError
-
-_abi.library.slm_x_convert_file.restype = c_int32
-_abi.library.slm_x_convert_file.argtypes = [
-    c_char_p, c_char_p, POINTER(_abi.ModelOptions), POINTER(_abi.Error),
-]
 
 
 def convert(path: PathName, out_path: PathName, *, n_threads: int | None = None,

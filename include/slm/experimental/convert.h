@@ -44,7 +44,8 @@ typedef struct slm_x_writer {
  *
  * @param path      [in] NUL-terminated UTF-8 path of the original.
  * @param out_path  [in] NUL-terminated UTF-8 path of the new file; a file that is there is replaced.
- * @param options   [in] NULL = defaults; threads, limits, host and progress as for loading, flags 0.
+ * @param options   [in] NULL = defaults; threads, limits, host and progress as for loading; flags
+ *                  change nothing.
  * @return as slm_model_load() for the original, whose matrices are not looked into; also
  *         SLM_ERR_INVALID_ARGUMENT (both paths are the same file); SLM_ERR_UNSUPPORTED (it has stored
  *         panels already); SLM_ERR_NOT_FOUND (no folder for the new file); SLM_ERR_IO (writing failed).

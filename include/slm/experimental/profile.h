@@ -53,7 +53,7 @@ typedef struct slm_x_stage_profile {
  *         SLM_ERR_BUSY (called from a callback).
  *
  * Threads: confined. Memory: less than 100 bytes for each stage while it is on, some 7 stages a layer.
- * Since: experimental
+ * Since: 0.1
  */
 SLM_API slm_status slm_x_session_set_profiling(slm_session *session, uint32_t enabled, slm_error *err);
 
@@ -65,7 +65,7 @@ SLM_API slm_status slm_x_session_set_profiling(slm_session *session, uint32_t en
  * @return SLM_OK; SLM_END (index is past the last stage); SLM_ERR_STATE (the session is not profiled);
  *         SLM_ERR_INVALID_ARGUMENT; SLM_ERR_BUSY (called from a callback).
  *
- * Threads: confined. Memory: none. Since: experimental
+ * Threads: confined. Memory: none. Since: 0.1
  */
 SLM_API slm_status slm_x_session_get_stage_profile(slm_session *session, uint32_t index,
                                                    slm_x_stage_profile *profile, slm_error *err);

@@ -61,7 +61,7 @@ typedef struct slm_x_speculate_options {
  *
  * Threads: confined. Memory: none. Cost: some microseconds a token. Numbers: exact. Source: Leviathan et al.,
  * "Fast inference from transformers via speculative decoding", 2023, and Saxena, "Prompt lookup decoding",
- * 2023. Since: 0.2
+ * 2023. Since: 0.1
  */
 SLM_API slm_status slm_x_session_speculate(slm_session *session, slm_sequence sequence,
                                            const slm_x_speculate_options *options, slm_error *err);
@@ -86,7 +86,7 @@ typedef struct slm_x_speculation {
  * @param result  [out] filled up to result->struct_size.
  * @return SLM_OK; SLM_ERR_STALE_ID; SLM_ERR_BUSY; SLM_ERR_INVALID_ARGUMENT.
  *
- * Threads: confined. Memory: none. Since: 0.2
+ * Threads: confined. Memory: none. Since: 0.1
  */
 SLM_API slm_status slm_x_session_get_speculation(slm_session *session, slm_sequence sequence,
                                                  slm_x_speculation *result, slm_error *err);

@@ -384,12 +384,10 @@ MATMUL_TYPE(matmul_q6_k, SLMK_Q6_K)
 MATMUL_TYPE(matmul_iq4_nl, SLMK_IQ4_NL)
 
 /* These in a table. */
-#define NEON_BLOCK_PRODUCTS                                                                        \
-    [SLMK_Q8_0] = matmul_q8_0, [SLMK_Q4_0] = matmul_q4_0, \
-    [SLMK_Q4_1] = matmul_q4_1, [SLMK_Q5_0] = matmul_q5_0, \
-    [SLMK_Q5_1] = matmul_q5_1, [SLMK_Q2_K] = matmul_q2_k, \
-    [SLMK_Q3_K] = matmul_q3_k, [SLMK_Q4_K] = matmul_q4_k, \
-    [SLMK_Q5_K] = matmul_q5_k, [SLMK_Q6_K] = matmul_q6_k, \
-    [SLMK_IQ4_NL] = matmul_iq4_nl
+#define SLMK_NEON_BLOCK_PRODUCTS                                                                   \
+    [SLMK_Q8_0] = matmul_q8_0, [SLMK_Q4_0] = matmul_q4_0, [SLMK_Q4_1] = matmul_q4_1,               \
+    [SLMK_Q5_0] = matmul_q5_0, [SLMK_Q5_1] = matmul_q5_1, [SLMK_Q2_K] = matmul_q2_k,               \
+    [SLMK_Q3_K] = matmul_q3_k, [SLMK_Q4_K] = matmul_q4_k, [SLMK_Q5_K] = matmul_q5_k,               \
+    [SLMK_Q6_K] = matmul_q6_k, [SLMK_IQ4_NL] = matmul_iq4_nl
 
 #endif

@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of the level with the dot-product extension: NEON's kernels, with products by sdot. */
 #include "kernels/arm/neon_blocks.h"
+#include "kernels/arm/neon_dot.h"
 #include "kernels/levels.h"
 #include "slm/base.h"
-
-/* sdot multiplies each row's 4 weights by the same 4 activations, which it picks from a vector of 16, and
- * adds them to the row's 32-bit sum. */
-
-/* sdot with 4 of 16 activations; the instruction needs the lane as a constant. */
-SLMK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t w, int8x16_t x, unsigned lane)
-{
-    switch (lane) {
-    case 0:
-        return vdotq_laneq_s32(sum, w, x, 0);
-    case 1:
-        return vdotq_laneq_s32(sum, w, x, 1);
-    case 2:
-        return vdotq_laneq_s32(sum, w, x, 2);
-    default:
-        return vdotq_laneq_s32(sum, w, x, 3);
-    }
-}
 
 SLMK_INLINE void dot_groups(encoding how, field f, unsigned row, unsigned first, unsigned n_groups,
                             const activations a, unsigned n_tokens, rows_i32 dot[TILE])
@@ -52,7 +35,7 @@ const slmk_table *slmk_table_neon_dot(void)
         .name = "neon-dot",
         .level = SLM_CPU_NEON_DOT,
         SLMK_NEON_KERNELS,
-        .matmul = { SLMK_NEON_FLOAT_PRODUCTS, NEON_BLOCK_PRODUCTS },
+        .matmul = { SLMK_NEON_FLOAT_PRODUCTS, SLMK_NEON_BLOCK_PRODUCTS },
     };
     return &table;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of the level with 8-bit matrix products: NEON's kernels, with products by smmla. */
 #include "kernels/arm/neon_blocks.h"
+#include "kernels/arm/neon_dot.h"
 #include "kernels/levels.h"
 #include "slm/base.h"
 
@@ -9,22 +10,7 @@
  * joined: [4 rows][4] twice become [2 rows][8] twice. A token by itself goes by sdot.
  */
 
-/* sdot with 4 of 16 activations; the instruction needs the lane as a constant. */
-SLMK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t w, int8x16_t x, unsigned lane)
-{
-    switch (lane) {
-    case 0:
-        return vdotq_laneq_s32(sum, w, x, 0);
-    case 1:
-        return vdotq_laneq_s32(sum, w, x, 1);
-    case 2:
-        return vdotq_laneq_s32(sum, w, x, 2);
-    default:
-        return vdotq_laneq_s32(sum, w, x, 3);
-    }
-}
-
-/* dot[t] for one token. */
+/* dot_groups for one token. */
 SLMK_INLINE void dot_token(encoding how, field f, unsigned row, unsigned first, unsigned n_groups,
                            const slmk_block_a *a, rows_i32 *dot)
 {
@@ -89,7 +75,7 @@ const slmk_table *slmk_table_neon_i8mm(void)
         .name = "neon-i8mm",
         .level = SLM_CPU_NEON_I8MM,
         SLMK_NEON_KERNELS,
-        .matmul = { SLMK_NEON_FLOAT_PRODUCTS, NEON_BLOCK_PRODUCTS },
+        .matmul = { SLMK_NEON_FLOAT_PRODUCTS, SLMK_NEON_BLOCK_PRODUCTS },
     };
     return &table;
 }

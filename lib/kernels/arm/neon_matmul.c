@@ -35,7 +35,7 @@ const slmk_table *slmk_table_neon(void)
         .name = "neon",
         .level = SLM_CPU_NEON,
         SLMK_NEON_KERNELS,
-        .matmul = { SLMK_NEON_FLOAT_PRODUCTS, NEON_BLOCK_PRODUCTS },
+        .matmul = { SLMK_NEON_FLOAT_PRODUCTS, SLMK_NEON_BLOCK_PRODUCTS },
     };
     return &table;
 }

@@ -44,6 +44,13 @@ void slmk_matmul_blocks_avx2(const slmk_block_product *product, const void *pane
                                 out_stride);                                                       \
     }
 
+/* The products of all block types, matmul_q8_0 and so on, in a table. */
+#define SLMK_AVX2_BLOCK_PRODUCTS                                                                   \
+    [SLMK_Q8_0] = matmul_q8_0, [SLMK_Q4_0] = matmul_q4_0, [SLMK_Q4_1] = matmul_q4_1,               \
+    [SLMK_Q5_0] = matmul_q5_0, [SLMK_Q5_1] = matmul_q5_1, [SLMK_Q2_K] = matmul_q2_k,               \
+    [SLMK_Q3_K] = matmul_q3_k, [SLMK_Q4_K] = matmul_q4_k, [SLMK_Q5_K] = matmul_q5_k,               \
+    [SLMK_Q6_K] = matmul_q6_k, [SLMK_IQ4_NL] = matmul_iq4_nl
+
 /* Unpack n_blocks from block `first` on, a multiple of SLMK_STRIP. */
 typedef void slmk_unpack_fn(const void *panel, size_t first, uint32_t n_blocks, slmk_strip *strip);
 slmk_unpack_fn slmk_unpack_q8_0_avx2, slmk_unpack_q4_0_avx2, slmk_unpack_q4_1_avx2, slmk_unpack_q5_0_avx2;

@@ -124,20 +124,7 @@ const slmk_table *slmk_table_avx2(void)
         .name = "avx2",
         .level = SLM_CPU_AVX2,
         SLMK_AVX2_KERNELS,
-        .matmul = {
-            SLMK_AVX2_FLOAT_PRODUCTS,
-            [SLMK_Q8_0] = matmul_q8_0,
-            [SLMK_Q4_0] = matmul_q4_0,
-            [SLMK_Q4_1] = matmul_q4_1,
-            [SLMK_Q5_0] = matmul_q5_0,
-            [SLMK_Q5_1] = matmul_q5_1,
-            [SLMK_Q2_K] = matmul_q2_k,
-            [SLMK_Q3_K] = matmul_q3_k,
-            [SLMK_Q4_K] = matmul_q4_k,
-            [SLMK_Q5_K] = matmul_q5_k,
-            [SLMK_Q6_K] = matmul_q6_k,
-            [SLMK_IQ4_NL] = matmul_iq4_nl,
-        },
+        .matmul = { SLMK_AVX2_FLOAT_PRODUCTS, SLMK_AVX2_BLOCK_PRODUCTS },
     };
     return &table;
 }

@@ -15,9 +15,9 @@
  * should not be few of them. With more keys a tile has fewer rows, or there are several passes, so that it
  * stays at about 50 us. */
 #define MOST_QUERY_ROWS 64
-#define LEAST_QUERY_ROWS 24
+#define LEAST_QUERY_ROWS 24     /* of a tile that takes all pages in one pass */
 #define QUERY_ROWS_IN_PASSES 48
-#define TOKEN_GROUP 4
+#define TOKEN_GROUP 4           /* tokens that kernels take together */
 #define TILE_PRODUCTS (768u << 10) /* rows times keys times head width */
 #define TILE_PRODUCTS_SCALAR (64u << 10)
 

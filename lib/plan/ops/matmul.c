@@ -15,6 +15,8 @@
 #define TILE_ACTIVATION_BYTES (384u << 10)
 #define TILE_ROWS 256
 
+/* Rows up to which a product waits for weights rather than for its multiplications, and bytes that are
+ * fetched between two looks at whether there is something to do. */
 #define FETCHED_ROWS 4
 #define FETCHED_AT_ONCE 1024
 
@@ -60,7 +62,8 @@ static uint32_t rows_of_tile(const slmi_matrix *matrix, uint32_t n_rows, uint32_
         return n_rows;
     }
     /* Even shares, in whole groups of what kernels take together. */
-    const uint32_t share = (n_rows + (n_rows + rows - 1) / rows - 1) / ((n_rows + rows - 1) / rows);
+    const uint32_t n_tiles = (n_rows + rows - 1) / rows;
+    const uint32_t share = (n_rows + n_tiles - 1) / n_tiles;
     return rows < ROW_GROUP ? rows : (share + ROW_GROUP - 1) / ROW_GROUP * ROW_GROUP;
 }
 

@@ -394,8 +394,8 @@ static void refuses_what_contradicts_itself(void **state)
     uint8_t *shapes = value_of(&file, "slm.panels.shapes");
     expect(&file, version, 2, SLM_ERR_UNSUPPORTED, "convert the original again");
     expect(&file, version, 0, SLM_ERR_UNSUPPORTED, "convert the original again");
-    expect(&file, value_of(&file, "slm.panels.types") - 5, 'z', SLM_ERR_FORMAT, "slm.panels.types");
-    expect(&file, value_of(&file, "slm.panels.shapes") - 5, 'z', SLM_ERR_FORMAT, "slm.panels.shapes");
+    expect(&file, types - 5, 'z', SLM_ERR_FORMAT, "slm.panels.types");
+    expect(&file, shapes - 5, 'z', SLM_ERR_FORMAT, "slm.panels.shapes");
     expect(&file, value_of(&file, "slm.panels.architecture") - 5, 'z', SLM_ERR_FORMAT,
            "slm.panels.architecture");
     expect(&file, types, 5, SLM_ERR_FORMAT, "slm.panels.types");
