@@ -47,28 +47,50 @@ static slm_status convert(slmi_source *source, const slm_model_options *options,
     return status;
 }
 
+/* Names that are tried for the new file: others may be converting to the same place, or have been stopped in
+ * the middle. */
+#define MOST_PARTS 1000
+
+/* Bytes that the name adds to that of the place. */
+#define PART_NAME_BYTES 40
+
 /* The new file: made when the first bytes come. */
 typedef struct part {
-    const char *path;
+    const char *out_path;
+    char *path;
+    size_t path_size;
     slmi_file file;
     int is_open;
 } part;
+
+static slm_status create_part(part *p, slm_error *err)
+{
+    slm_status status = SLM_END;
+    for (unsigned n = 0; n < MOST_PARTS && status == SLM_END; n++) {
+        snprintf(p->path, p->path_size, "%s.%llu-%u.part", p->out_path,
+                 (unsigned long long)slmi_process_id(), n);
+        status = slmi_file_create(&p->file, p->path, err);
+    }
+    SLM_FAIL_IF(status == SLM_END, SLM_ERR_IO, "there is '%s' and %d more such files: remove them", p->path,
+                MOST_PARTS - 1);
+    p->is_open = status == SLM_OK;
+    return status;
+}
 
 static slm_status write_part(void *ctx, const void *bytes, size_t size, slm_error *err)
 {
     part *p = ctx;
     if (!p->is_open) {
-        SLM_TRY(slmi_file_create(&p->file, p->path, err));
-        p->is_open = 1;
+        SLM_TRY(create_part(p, err));
     }
     return slmi_file_write(&p->file, bytes, size, err);
 }
 
-/* Converts to `part_path` and renames that. */
-static slm_status convert_beside(slmi_source *source, const char *part_path, const char *out_path,
+/* Converts to a part, whose name is written to `part_path`, and renames that. */
+static slm_status convert_beside(slmi_source *source, char *part_path, size_t size, const char *out_path,
                                  const slm_model_options *options, slm_error *err)
 {
-    part p = { .path = part_path };
+    part p = { .out_path = out_path, .path = part_path, .path_size = size };
     slm_status status = convert(source, options, write_part, &p, err);
     if (status == SLM_OK) {
         status = slmi_file_sync(&p.file, err);
@@ -98,15 +120,14 @@ SLM_API slm_status slm_x_convert_file(const char *path, const char *out_path,
     SLM_FAIL_IF(slmi_file_is_same(path, out_path), SLM_ERR_INVALID_ARGUMENT,
                 "'%s' would be written over itself", path);
     SLM_TRY(slmi_alloc_init(&alloc, &host, own.max_memory_bytes, err));
-    const size_t size = strlen(out_path) + 32;
+    const size_t size = strlen(out_path) + PART_NAME_BYTES;
     char *part_path = slmi_new(&alloc, size, 1);
     if (part_path == NULL) {
         return slmi_alloc_fail(&alloc, size, err);
     }
-    snprintf(part_path, size, "%s.%llu.part", out_path, (unsigned long long)slmi_process_id());
     slm_status status = slmi_source_open_path(&source, path, err);
     if (status == SLM_OK) {
-        status = convert_beside(&source, part_path, out_path, &own, err);
+        status = convert_beside(&source, part_path, size, out_path, &own, err);
     }
     slmi_free(&alloc, part_path, size, 1);
     return status;

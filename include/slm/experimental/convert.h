@@ -39,8 +39,9 @@ typedef struct slm_x_writer {
 /**
  * Writes the model of a GGUF file to another file, with stored panels.
  *
- * It is written beside its place, under its name with a number and ".part", and renamed when it is
- * complete and on the disk: on any other status than SLM_OK, what `out_path` was it still is.
+ * It is written beside its place, under its name with numbers and ".part", and renamed when it is
+ * complete and on the disk: on any other status than SLM_OK, what `out_path` was it still is. A process that
+ * is ended in the middle leaves the part behind.
  *
  * @param path      [in] NUL-terminated UTF-8 path of the original.
  * @param out_path  [in] NUL-terminated UTF-8 path of the new file; a file that is there is replaced.

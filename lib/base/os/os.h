@@ -45,7 +45,8 @@ typedef struct slmi_file {
 #endif
 } slmi_file;
 
-/* Makes a file that does not exist yet. SLM_ERR_NOT_FOUND (no such folder), SLM_ERR_IO. */
+/* Makes a file that does not exist yet; SLM_END if there is one. SLM_ERR_NOT_FOUND (no such folder),
+ * SLM_ERR_IO. */
 slm_status slmi_file_create(slmi_file *file, const char *path, slm_error *err);
 
 slm_status slmi_file_write(slmi_file *file, const void *bytes, size_t size, slm_error *err);

@@ -121,6 +121,9 @@ static slm_status write_failed(int number, slm_error *err)
 slm_status slmi_file_create(slmi_file *file, const char *path, slm_error *err)
 {
     file->descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->descriptor < 0 && errno == EEXIST) {
+        return SLM_END;
+    }
     SLM_FAIL_IF(file->descriptor < 0 && (errno == ENOENT || errno == ENOTDIR), SLM_ERR_NOT_FOUND,
                 "there is no folder for '%s'", path);
     SLM_FAIL_IF(file->descriptor < 0, SLM_ERR_IO, "cannot write '%s' (error %d)", path, errno);

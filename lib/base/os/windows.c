@@ -163,6 +163,9 @@ slm_status slmi_file_create(slmi_file *file, const char *path, slm_error *err)
     SLM_TRY(wide_path(wide, path, err));
     file->handle = CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
     const DWORD code = file->handle == INVALID_HANDLE_VALUE ? GetLastError() : ERROR_SUCCESS;
+    if (code == ERROR_FILE_EXISTS) {
+        return SLM_END;
+    }
     SLM_FAIL_IF(code == ERROR_PATH_NOT_FOUND, SLM_ERR_NOT_FOUND, "there is no folder for '%s'", path);
     SLM_FAIL_IF(code != ERROR_SUCCESS, SLM_ERR_IO, "cannot write '%s' (error %lu)", path, code);
     return SLM_OK;

@@ -305,6 +305,42 @@ static void writes_all_or_nothing(void **state)
     free(original.data);
 }
 
+/* What a conversion that is under way lets happen: the same once more. */
+typedef struct rival {
+    const char *in, *out;
+    uint32_t n_done;
+} rival;
+
+static int32_t convert_meanwhile(void *ctx, float done)
+{
+    rival *r = ctx;
+    (void)done;
+    assert_int_equal(slm_x_convert_file(r->in, r->out, NULL, NULL), SLM_OK);
+    r->n_done++;
+    return 0;
+}
+
+/* Conversions to one place do not meet: each writes a file of its own, and the last to end stays. */
+static void converts_beside_another(void **state)
+{
+    (void)state;
+    const tiny_model description = { .n_layers = 1 };
+    memory_file original = make(&description);
+    slm_model_options options = SLM_MODEL_OPTIONS_INIT;
+    char in[64], out[64];
+    rival other = { in, out, 0 };
+    test_path(in, sizeof(in), "original");
+    test_path(out, sizeof(out), "output");
+    assert_true(test_file_write(in, original.data, original.size));
+    options.progress = convert_meanwhile;
+    options.progress_ctx = &other;
+    assert_int_equal(slm_x_convert_file(in, out, &options, NULL), SLM_OK);
+    assert_true(other.n_done > 2);
+    slm_model_release(load_path(out, 0));
+    assert_true(test_file_remove(out) && test_file_remove(in));
+    free(original.data);
+}
+
 static void refuses_what_makes_no_sense(void **state)
 {
     (void)state;
@@ -449,6 +485,7 @@ int main(void)
         cmocka_unit_test(tells_what_is_mapped),
         cmocka_unit_test(keeps_to_its_budget),
         cmocka_unit_test(writes_all_or_nothing),
+        cmocka_unit_test(converts_beside_another),
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(refuses_what_contradicts_itself),
         cmocka_unit_test(survives_damage),
