@@ -70,7 +70,7 @@ static uint32_t draw(uint64_t *state, uint32_t n)
     return (uint32_t)(*state >> 33) % n;
 }
 
-#define N_SCENES 400
+#define N_SCENES 200
 #define MOST_SEQUENCES 3
 #define MOST_TOKENS 320
 
