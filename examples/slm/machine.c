@@ -16,9 +16,6 @@
 
 enum { MAX_THREADS = 256, N_CHAINS = 12, CHUNK = 1 << 22 };
 
-#define FOR_EACH_CHAIN(DO) \
-    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
-
 /* Servers have hundreds of megabytes of cache. Half of it, and so on, where there is no memory for it. */
 static const size_t most_buffer_bytes = (size_t)1 << 30, least_buffer_bytes = (size_t)32 << 20;
 
@@ -71,6 +68,23 @@ static uint64_t floats_plain(uint64_t n)
     return (uint64_t)sums[0];
 }
 
+/* A loop of N_CHAINS chains: `step` changes one, `join` is what two make, `result` a number of it. The chains are
+ * variables of their own: compilers leave an array of vectors in memory. */
+#define PRODUCT_LOOP(name, targets, vector, start, step, join, result)                           \
+    targets static uint64_t name(uint64_t n)                                                     \
+    {                                                                                            \
+        vector c0 = start(0), c1 = start(1), c2 = start(2), c3 = start(3), c4 = start(4);        \
+        vector c5 = start(5), c6 = start(6), c7 = start(7), c8 = start(8), c9 = start(9);        \
+        vector c10 = start(10), c11 = start(11);                                                 \
+        for (uint64_t i = 0; i < n; i++) {                                                       \
+            step(c0) step(c1) step(c2) step(c3) step(c4) step(c5)                                \
+            step(c6) step(c7) step(c8) step(c9) step(c10) step(c11)                              \
+        }                                                                                        \
+        c0 = join(join(join(c0, c1), join(c2, c3)), join(c4, c5));                               \
+        c6 = join(join(join(c6, c7), join(c8, c9)), join(c10, c11));                             \
+        return (uint64_t)result(join(c0, c6));                                                   \
+    }
+
 #if defined(__x86_64__)
 
 __attribute__((target("avx2"))) static uint64_t read_avx2(const void *buffer, size_t bytes)
@@ -87,141 +101,43 @@ __attribute__((target("avx2"))) static uint64_t read_avx2(const void *buffer, si
     return (uint64_t)_mm256_extract_epi64(a, 0) ^ (uint64_t)_mm256_extract_epi64(a, 1);
 }
 
-/* The sums are variables of their own: compilers leave an array of vectors in memory. In AVX2 the
- * factors change from round to round, or they would be multiplied only once. */
-__attribute__((target("avx2"))) static uint64_t integers_avx2(uint64_t n)
-{
-    __m256i x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(2), all = _mm256_setzero_si256();
-    const __m256i ones = _mm256_set1_epi16(1);
-#define BEGIN(k) __m256i sum##k = _mm256_set1_epi32(k);
-#define ADD(k)                                                                                   \
-    __asm__ volatile("" : "+x"(x), "+x"(y));                                                     \
-    sum##k = _mm256_add_epi32(sum##k, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), ones));
-#define JOIN(k) all = _mm256_xor_si256(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
+/* In AVX2 one factor goes through an empty instruction, or the products would be made only once. */
+#define STEP_AVX2(c)                                                                             \
+    {                                                                                            \
+        __m256i x = _mm256_set1_epi8(1);                                                         \
+        __asm__ volatile("" : "+x"(x));                                                          \
+        x = _mm256_madd_epi16(_mm256_maddubs_epi16(x, _mm256_set1_epi8(2)), _mm256_set1_epi16(1)); \
+        c = _mm256_add_epi32(c, x);                                                              \
     }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)_mm256_extract_epi64(all, 0);
-}
+#define STEP_FLOAT_AVX2(c) c = _mm256_fmadd_ps(c, _mm256_set1_ps(0.5f), _mm256_set1_ps(1));
+#define STEP_FLOAT_AVX512(c) c = _mm512_fmadd_ps(c, _mm512_set1_ps(0.5f), _mm512_set1_ps(1));
+#define STEP_AVX_VNNI(c) c = _mm256_dpbusd_avx_epi32(c, _mm256_set1_epi8(1), _mm256_set1_epi8(2));
+#define STEP_AVX512(c) c = _mm512_dpbusd_epi32(c, _mm512_set1_epi8(1), _mm512_set1_epi8(2));
+#define LOWEST_256(c) _mm_cvtsi128_si32(_mm256_castsi256_si128(c))
+#define LOWEST_512(c) _mm_cvtsi128_si32(_mm512_castsi512_si128(c))
 
-__attribute__((target("avx2,fma"))) static uint64_t floats_avx2(uint64_t n)
-{
-    const __m256 x = _mm256_set1_ps(0.5f), y = _mm256_set1_ps(1);
-    __m256 all = _mm256_setzero_ps();
-#define BEGIN(k) __m256 sum##k = _mm256_set1_ps(k);
-#define ADD(k) sum##k = _mm256_fmadd_ps(sum##k, x, y);
-#define JOIN(k) all = _mm256_add_ps(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
-    }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)_mm256_cvtss_f32(all);
-}
-
-__attribute__((target("avx512f"))) static uint64_t floats_avx512(uint64_t n)
-{
-    const __m512 x = _mm512_set1_ps(0.5f), y = _mm512_set1_ps(1);
-    __m512 all = _mm512_setzero_ps();
-#define BEGIN(k) __m512 sum##k = _mm512_set1_ps(k);
-#define ADD(k) sum##k = _mm512_fmadd_ps(sum##k, x, y);
-#define JOIN(k) all = _mm512_add_ps(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
-    }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)_mm512_cvtss_f32(all);
-}
-
+PRODUCT_LOOP(integers_avx2, __attribute__((target("avx2"))), __m256i, _mm256_set1_epi32, STEP_AVX2,
+             _mm256_xor_si256, LOWEST_256)
+PRODUCT_LOOP(floats_avx2, __attribute__((target("avx2,fma"))), __m256, _mm256_set1_ps, STEP_FLOAT_AVX2,
+             _mm256_add_ps, _mm256_cvtss_f32)
+PRODUCT_LOOP(floats_avx512, __attribute__((target("avx512f"))), __m512, _mm512_set1_ps,
+             STEP_FLOAT_AVX512, _mm512_add_ps, _mm512_cvtss_f32)
+PRODUCT_LOOP(integers_avx512, __attribute__((target("avx512f,avx512vnni"))), __m512i,
+             _mm512_set1_epi32, STEP_AVX512, _mm512_xor_si512, LOWEST_512)
 #if defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11
 #define HAVE_AVX_VNNI
-__attribute__((target("avx2,avxvnni"))) static uint64_t integers_avx_vnni(uint64_t n)
-{
-    const __m256i x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(2);
-    __m256i all = _mm256_setzero_si256();
-#define BEGIN(k) __m256i sum##k = _mm256_set1_epi32(k);
-#define ADD(k) sum##k = _mm256_dpbusd_avx_epi32(sum##k, x, y);
-#define JOIN(k) all = _mm256_xor_si256(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
-    }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)_mm256_extract_epi64(all, 0);
-}
+PRODUCT_LOOP(integers_avx_vnni, __attribute__((target("avx2,avxvnni"))), __m256i, _mm256_set1_epi32,
+             STEP_AVX_VNNI, _mm256_xor_si256, LOWEST_256)
 #endif
-
-__attribute__((target("avx512f,avx512vnni"))) static uint64_t integers_avx512(uint64_t n)
-{
-    const __m512i x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(2);
-    __m512i all = _mm512_setzero_si512();
-#define BEGIN(k) __m512i sum##k = _mm512_set1_epi32(k);
-#define ADD(k) sum##k = _mm512_dpbusd_epi32(sum##k, x, y);
-#define JOIN(k) all = _mm512_xor_si512(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
-    }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)_mm512_reduce_add_epi32(all);
-}
 
 #elif defined(__aarch64__)
 
-static uint64_t floats_neon(uint64_t n)
-{
-    const float32x4_t x = vdupq_n_f32(0.5f), y = vdupq_n_f32(1);
-    float32x4_t all = vdupq_n_f32(0);
-#define BEGIN(k) float32x4_t sum##k = vdupq_n_f32(k);
-#define ADD(k) sum##k = vfmaq_f32(y, sum##k, x);
-#define JOIN(k) all = vaddq_f32(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
-    }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)vaddvq_f32(all);
-}
+#define STEP_FLOAT_NEON(c) c = vfmaq_f32(vdupq_n_f32(1), c, vdupq_n_f32(0.5f));
+#define STEP_NEON_DOT(c) c = vdotq_s32(c, vdupq_n_s8(1), vdupq_n_s8(2));
 
+PRODUCT_LOOP(floats_neon, , float32x4_t, vdupq_n_f32, STEP_FLOAT_NEON, vaddq_f32, vaddvq_f32)
 #ifdef __ARM_FEATURE_DOTPROD
-static uint64_t integers_neon(uint64_t n)
-{
-    const int8x16_t x = vdupq_n_s8(1), y = vdupq_n_s8(2);
-    int32x4_t all = vdupq_n_s32(0);
-#define BEGIN(k) int32x4_t sum##k = vdupq_n_s32(k);
-#define ADD(k) sum##k = vdotq_s32(sum##k, x, y);
-#define JOIN(k) all = veorq_s32(all, sum##k);
-    FOR_EACH_CHAIN(BEGIN)
-    for (uint64_t i = 0; i < n; i++) {
-        FOR_EACH_CHAIN(ADD)
-    }
-    FOR_EACH_CHAIN(JOIN)
-#undef BEGIN
-#undef ADD
-#undef JOIN
-    return (uint64_t)vaddvq_s32(all);
-}
+PRODUCT_LOOP(integers_neon, , int32x4_t, vdupq_n_s32, STEP_NEON_DOT, veorq_s32, vaddvq_s32)
 #endif
 
 #endif
