@@ -68,8 +68,8 @@ static uint64_t floats_plain(uint64_t n)
     return (uint64_t)sums[0];
 }
 
-/* A loop of N_CHAINS chains: `step` changes one, `join` is what two make, `result` a number of it. The chains are
- * variables of their own: compilers leave an array of vectors in memory. */
+/* A loop of N_CHAINS chains: `step` changes one, `join` makes one of two, `result` a number of it. The chains
+ * are variables of their own: compilers leave an array of vectors in memory. */
 #define PRODUCT_LOOP(name, targets, vector, start, step, join, result)                           \
     targets static uint64_t name(uint64_t n)                                                     \
     {                                                                                            \
